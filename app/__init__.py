@@ -1,0 +1,3 @@
+"""Easel: a Stable Diffusion web UI in the style of AUTOMATIC1111."""
+
+__version__ = "0.1.0"

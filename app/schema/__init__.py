@@ -1,0 +1,1 @@
+"""What travels: requests, controls, choices, infotext, events, settings and errors, in pure Python."""

@@ -1,0 +1,40 @@
+"""Control: how one request field shows itself in the form, the API and the infotext.
+
+Knows nothing of widgets: a front end reads controls and builds its own.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from pydantic import BaseModel
+
+
+class Control(NamedTuple):
+    """How one field shows itself.
+
+    minimum, maximum, step: of the slider; the field's own validation may be wider.
+    choices: name of a list in `choices.py`, or of one filled at run time ("checkpoints").
+    api: the field's name in /sdapi/v1. infotext: its key in the 'parameters' text.
+    change_cost: 0 free ... 10 reloads a model; orders the axes of grids.
+    """
+
+    label: str
+    help: str = ""
+    minimum: float | None = None
+    maximum: float | None = None
+    step: float | None = None
+    choices: str | None = None
+    api: str | None = None
+    infotext: str | None = None
+    change_cost: int = 0
+
+
+def controls_of(model: type[BaseModel]) -> dict[str, Control]:
+    """Field name -> Control, in the order of declaration, for the fields that carry one."""
+    found: dict[str, Control] = {}
+    for name, info in model.model_fields.items():
+        for extra in info.metadata:
+            if isinstance(extra, Control):
+                found[name] = extra
+    return found

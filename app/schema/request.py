@@ -1,0 +1,236 @@
+"""GenerationRequest: one frozen object for the page, the API and the command line.
+
+Everything that changes a picture is a field here; no global option does. Names that need the machine
+(checkpoint, VAE, sampler of an extension) are only looked up when a job is submitted.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
+
+from app.schema.choices import AUTOMATIC, DEFAULT_SAMPLER
+from app.schema.control import Control
+from app.schema.errors import InvalidField, InvalidPrompt, NewerVersion
+
+REQUEST_VERSION = 1
+LONGEST_PROMPT = 65_536
+MOST_IMAGES = 10_000
+LARGEST_SEED = 2**64 - 1
+
+Seed = Annotated[int, Field(ge=-1, le=LARGEST_SEED)]
+
+
+class GenerationRequest(BaseModel):
+    """What one job is to make: batch_count x batch_size pictures of width x height pixels.
+
+    Defaults are neutral; each front end fills in its own (the API's differ from the page's).
+    checkpoint and vae: any name that A1111 accepts; "" stands for the one to be chosen at submission.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    version: int = REQUEST_VERSION
+    prompt: Annotated[str, Control("Prompt", api="prompt")] = ""
+    negative_prompt: Annotated[str, Control("Negative prompt", api="negative_prompt")] = ""
+    styles: Annotated[tuple[str, ...], Control("Styles", choices="styles", api="styles")] = ()
+    checkpoint: Annotated[
+        str, Control("Stable Diffusion checkpoint", choices="checkpoints", infotext="Model hash", change_cost=10)
+    ] = ""
+    vae: Annotated[
+        str, Control("SD VAE", "Automatic, None (built in) or a file", choices="vaes", infotext="VAE", change_cost=7)
+    ] = AUTOMATIC
+    sampler: Annotated[str, Control("Sampling method", choices="samplers", api="sampler_name", infotext="Sampler")] = (
+        DEFAULT_SAMPLER
+    )
+    schedule: Annotated[
+        str, Control("Schedule type", choices="schedules", api="scheduler", infotext="Schedule type")
+    ] = AUTOMATIC
+    steps: Annotated[
+        int, Field(ge=1, le=10_000), Control("Sampling steps", "", 1, 150, 1, api="steps", infotext="Steps")
+    ] = 20
+    width: Annotated[int, Field(ge=8, le=16_384), Control("Width", "in pixels", 64, 2048, 8, api="width")] = 512
+    height: Annotated[int, Field(ge=8, le=16_384), Control("Height", "in pixels", 64, 2048, 8, api="height")] = 512
+    batch_count: Annotated[
+        int,
+        Field(ge=1, le=MOST_IMAGES),
+        Control("Batch count", "batches made one after the other", 1, 100, 1, api="n_iter"),
+    ] = 1
+    batch_size: Annotated[
+        int,
+        Field(ge=1, le=64),
+        Control("Batch size", "pictures made in one call; needs memory", 1, 8, 1, api="batch_size"),
+    ] = 1
+    cfg_scale: Annotated[
+        float,
+        Field(ge=0, le=1000),
+        Control(
+            "CFG Scale", "how closely the picture follows the prompt", 1, 30, 0.5, api="cfg_scale", infotext="CFG scale"
+        ),
+    ] = 7.0
+    seed: Annotated[Seed, Control("Seed", "-1 draws a new one", api="seed", infotext="Seed")] = -1
+    variation_seed: Annotated[
+        Seed, Control("Variation seed", "-1 draws a new one", api="subseed", infotext="Variation seed")
+    ] = -1
+    variation_strength: Annotated[
+        float,
+        Field(ge=0, le=1),
+        Control(
+            "Variation strength",
+            "0: the seed alone",
+            0,
+            1,
+            0.01,
+            api="subseed_strength",
+            infotext="Variation seed strength",
+        ),
+    ] = 0.0
+    seed_resize_width: Annotated[
+        int, Field(ge=0, le=16_384), Control("Resize seed from width", "0: off", 0, 2048, 8, api="seed_resize_from_w")
+    ] = 0
+    seed_resize_height: Annotated[
+        int, Field(ge=0, le=16_384), Control("Resize seed from height", "0: off", 0, 2048, 8, api="seed_resize_from_h")
+    ] = 0
+    clip_skip: Annotated[
+        int,
+        Field(ge=1, le=12),
+        Control("Clip skip", "1: the last layer", 1, 12, 1, api="CLIP_stop_at_last_layers", infotext="Clip skip"),
+    ] = 1
+    emphasis: Annotated[
+        Literal["Original", "No norm", "Ignore", "None"],
+        Control("Emphasis mode", "what (word:1.2) does", choices="emphasis", api="emphasis", infotext="Emphasis"),
+    ] = "Original"
+    noise_source: Annotated[
+        Literal["CPU", "GPU", "NV"],
+        Control("Random number source", choices="noise_sources", api="randn_source", infotext="RNG"),
+    ] = "CPU"
+    eta: Annotated[
+        float | None,
+        Field(ge=0, le=10),
+        Control("Eta", "noise of ancestral samplers; empty: the sampler's own", 0, 1, 0.01, api="eta", infotext="Eta"),
+    ] = None
+    noise_seed_delta: Annotated[
+        int, Field(ge=0, le=2**32), Control("Eta noise seed delta", api="eta_noise_seed_delta", infotext="ENSD")
+    ] = 0
+    s_churn: Annotated[
+        float, Field(ge=0), Control("Sigma churn", "", 0, 100, 0.01, api="s_churn", infotext="Sigma churn")
+    ] = 0.0
+    s_tmin: Annotated[
+        float, Field(ge=0), Control("Sigma tmin", "", 0, 10, 0.01, api="s_tmin", infotext="Sigma tmin")
+    ] = 0.0
+    s_tmax: Annotated[
+        float, Field(ge=0), Control("Sigma tmax", "0: no limit", 0, 999, 0.01, api="s_tmax", infotext="Sigma tmax")
+    ] = 0.0
+    s_noise: Annotated[
+        float, Field(ge=0), Control("Sigma noise", "", 0, 1.1, 0.001, api="s_noise", infotext="Sigma noise")
+    ] = 1.0
+    tiling: Annotated[
+        bool, Control("Tiling", "a picture that repeats without a seam", api="tiling", infotext="Tiling")
+    ] = False
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16", "fp16"],
+        Control(
+            "Precision", "auto: as the server was started", choices="precisions", infotext="Precision", change_cost=9
+        ),
+    ] = "auto"
+    save_images: Annotated[bool, Control("Save pictures", "off: kept for a day only", api="save_images")] = True
+    extensions: dict[str, dict[str, JsonValue]] = Field(default_factory=dict)
+
+    @field_validator("prompt", "negative_prompt")
+    @classmethod
+    def _readable_text(cls, text: str) -> str:
+        if len(text) > LONGEST_PROMPT:
+            raise ValueError(f"has {len(text):,} characters; the limit is {LONGEST_PROMPT:,}")
+        if "\0" in text:
+            raise ValueError(f"holds a NUL character at position {text.index(chr(0))}; remove it")
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"holds half a character (a lone surrogate) at position {error.start}; remove it"
+            ) from None
+        return text
+
+    @property
+    def image_count(self) -> int:
+        """Pictures the job makes."""
+        return self.batch_count * self.batch_size
+
+
+class FileIdentity(BaseModel):
+    """One file as it was when a job was submitted; sha256 is added before the first infotext is written."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: str
+    size: int
+    mtime_ns: int
+    sha256: str | None = None
+
+
+class ResolvedRequest(BaseModel):
+    """A request in which nothing can drift any more: seeds are numbers, names are files, styles are text.
+
+    prompt and negative_prompt of `request` hold the text after styles and comments.
+    checkpoint_name: file stem, as written to the infotext. schedule_label: as printed ('Karras' for DPM++ 2M).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    request: GenerationRequest
+    checkpoint: FileIdentity
+    checkpoint_name: str
+    vae: FileIdentity | None = None
+    schedule_label: str = AUTOMATIC
+
+
+class ImagePlan(NamedTuple):
+    """One picture of a job: what the engine makes into a row.
+
+    job: its id. owner: who pays for the seconds. image: 0 ... image_count - 1. batch: images with equal
+    numbers may share model calls. seed, variation_seed: this picture's own.
+    """
+
+    job: str
+    owner: str
+    image: int
+    batch: int
+    seed: int
+    variation_seed: int
+    resolved: ResolvedRequest
+
+
+def parse_request(data: dict[str, Any]) -> GenerationRequest:
+    """A request from untrusted values.
+
+    Raises InvalidField naming the first field at fault, InvalidPrompt for a prompt that cannot be read,
+    NewerVersion when the data come from a newer program.
+    """
+    version = data.get("version", REQUEST_VERSION)
+    if isinstance(version, int) and version > REQUEST_VERSION:
+        raise NewerVersion(
+            f"This request was written by a newer Easel (version {version}; this one reads {REQUEST_VERSION}).",
+            hint="Update Easel to run it.",
+        )
+    try:
+        request = GenerationRequest.model_validate(data)
+    except ValidationError as error:
+        raise _first_problem(error) from None
+    if request.image_count > MOST_IMAGES:
+        raise InvalidField(
+            f"Batch count x batch size asks for {request.image_count:,} pictures; the limit is {MOST_IMAGES:,}.",
+            field="batch_count",
+        )
+    return request
+
+
+def _first_problem(error: ValidationError) -> InvalidField:
+    problem = error.errors(include_url=False, include_context=False)[0]
+    field = ".".join(str(part) for part in problem["loc"]) or None
+    text = problem["msg"].removeprefix("Value error, ")
+    shown = repr(problem["input"])
+    shown = "" if len(shown) > 60 else f" (got {shown})"
+    if field in ("prompt", "negative_prompt"):
+        return InvalidPrompt(f"The {field.replace('_', ' ')} {text}.", field=field)
+    return InvalidField(f"{field}: {text[:1].lower()}{text[1:]}{shown}.", field=field)
