@@ -1,0 +1,185 @@
+"""Headers: names, types, shapes and places of the tensors in a safetensors file, without its weights.
+
+Trusts nothing in the file: every size is checked against the file before it is used. Knows no model.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from app.files.contents import Content, content_of
+from app.schema.errors import BrokenModelFile, ModelNotFound, UnsafeModelFile
+
+# The limit of the format's own reader; covers in metadata make real headers of several megabytes.
+LARGEST_HEADER = 100_000_000
+# Objects and lists in a header: three for each tensor. Without it 100 MB of "{}" would fill gigabytes.
+_MOST_STRUCTURES = 1_000_000
+_MOST_DIMENSIONS = 64
+
+DTYPE_BITS: Mapping[str, int] = MappingProxyType(
+    {
+        "BOOL": 8,
+        "U8": 8,
+        "I8": 8,
+        "F8_E4M3": 8,
+        "F8_E5M2": 8,
+        "F8_E4M3FNUZ": 8,
+        "F8_E5M2FNUZ": 8,
+        "F8_E8M0": 8,
+        "F4": 4,
+        "F6_E2M3": 6,
+        "F6_E3M2": 6,
+        "I16": 16,
+        "U16": 16,
+        "F16": 16,
+        "BF16": 16,
+        "I32": 32,
+        "U32": 32,
+        "F32": 32,
+        "C64": 64,
+        "I64": 64,
+        "U64": 64,
+        "F64": 64,
+    }
+)
+
+
+class TensorPlace(NamedTuple):
+    """One tensor. dtype: safetensors' word ('F16'). begin, end: byte positions in the file, end excluded."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    begin: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Header:
+    """A file's tensors in the header's order, and its metadata. data_start: byte where the weights begin."""
+
+    tensors: Mapping[str, TensorPlace]
+    metadata: Mapping[str, str]
+    data_start: int
+    size: int
+
+
+class _Refused(Exception):
+    """Why a header is refused, in words that follow 'X is broken: '."""
+
+
+class _RefusedAsUnsafe(_Refused):
+    """The same for what no honest program writes."""
+
+
+def read_header(path: str | Path) -> Header:
+    """The header of a safetensors file.
+
+    Raises ModelNotFound when there is no such file, BrokenModelFile when it is damaged, half copied or of another
+    format, UnsafeModelFile when its header claims what no honest program writes (overlaps, absurd sizes).
+    """
+    path = Path(path)
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            first = file.read(4096)
+            content = content_of(first)
+            if content is not Content.SAFETENSORS:
+                raise _Refused(f"it is {content.value}")
+            length = int.from_bytes(first[:8], "little")
+            if length > LARGEST_HEADER:
+                raise _RefusedAsUnsafe(f"its header claims {length:,} bytes; the limit is {LARGEST_HEADER:,}")
+            if 8 + length > size:
+                raise _Refused(f"it ends inside its header ({size:,} of at least {8 + length:,} bytes are there)")
+            text = (first + file.read(max(0, 8 + length - len(first))))[8 : 8 + length]
+        if len(text) != length:
+            raise _Refused("it became shorter while it was read")
+        return _parse(text, size)
+    except FileNotFoundError:
+        raise ModelNotFound(f"There is no file {path}.") from None
+    except OSError as error:
+        raise BrokenModelFile(f"{path} cannot be read: {error.strerror or error}.") from error
+    except _RefusedAsUnsafe as reason:
+        raise UnsafeModelFile(f"{path.name} is refused: {reason}.", hint=_HINT) from None
+    except _Refused as reason:
+        raise BrokenModelFile(f"{path.name} is not a usable safetensors file: {reason}.", hint=_HINT) from None
+
+
+_HINT = "Copy or download it again."
+
+
+def _parse(text: bytes, size: int) -> Header:
+    if text.count(b"{") + text.count(b"[") > _MOST_STRUCTURES:
+        raise _RefusedAsUnsafe("its header has millions of parts")
+    try:
+        decoded = text.decode("utf-8")
+        content = json.loads(decoded, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+        if "\\u" in decoded:  # half a character passes here, and breaks whatever the name is put into
+            json.dumps(content, ensure_ascii=False).encode("utf-8")
+    except RecursionError:
+        raise _RefusedAsUnsafe("its header is nested without end") from None
+    except ValueError as error:
+        raise _Refused(f"its header is no valid JSON ({error})") from None
+    if not isinstance(content, dict):
+        raise _Refused("its header is no JSON object")
+    start = 8 + len(text)
+    metadata = content.pop("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise _Refused("its metadata hold something other than text")
+    tensors = {name: _place(name, fields, start) for name, fields in content.items()}
+    _check_layout(tensors, start, size)
+    return Header(MappingProxyType(tensors), MappingProxyType(metadata), start, size)
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) != len(pairs):
+        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
+        raise _RefusedAsUnsafe(f"'{twice[:100]}' stands twice in its header")
+    return content
+
+
+def _no_constant(word: str) -> float:
+    raise ValueError(f"{word} is not a number")
+
+
+def _place(name: str, fields: Any, start: int) -> TensorPlace:
+    shown = f"tensor '{name[:100]}'"
+    if not isinstance(fields, dict) or fields.keys() != {"dtype", "shape", "data_offsets"}:
+        raise _Refused(f"{shown} lacks its type, shape or place")
+    dtype, shape, offsets = fields["dtype"], fields["shape"], fields["data_offsets"]
+    if not isinstance(dtype, str) or dtype not in DTYPE_BITS:
+        raise _Refused(f"{shown} is of the unknown type {str(dtype)[:40]}")
+    if not _natural(shape) or len(shape) > _MOST_DIMENSIONS:
+        raise _Refused(f"{shown} has an impossible shape")
+    if not _natural(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
+        raise _Refused(f"{shown} has an impossible place")
+    if math.prod(shape) * DTYPE_BITS[dtype] != 8 * (offsets[1] - offsets[0]):
+        raise _Refused(f"the shape of {shown} does not fit its {offsets[1] - offsets[0]:,} bytes")
+    return TensorPlace(dtype, tuple(shape), start + offsets[0], start + offsets[1])
+
+
+def _natural(numbers: Any) -> bool:
+    # `type`, not isinstance: JSON's true is an int to Python.
+    return isinstance(numbers, list) and all(type(number) is int and 0 <= number < 2**63 for number in numbers)
+
+
+def _check_layout(tensors: dict[str, TensorPlace], start: int, size: int) -> None:
+    """Tensors must follow one another without gap or overlap and fill the file, as the format demands."""
+    end = start
+    for name, place in sorted(tensors.items(), key=lambda item: (item[1].begin, item[1].end)):
+        if place.begin < end:
+            raise _RefusedAsUnsafe(f"tensor '{name[:100]}' overlaps another one")
+        if place.begin > end:
+            raise _RefusedAsUnsafe(f"{place.begin - end:,} bytes before tensor '{name[:100]}' belong to none")
+        end = place.end
+    if end > size:
+        raise _Refused(f"it was copied or downloaded in part ({size:,} of {end:,} bytes are there)")
+    if end < size:
+        raise _RefusedAsUnsafe(f"{size - end:,} bytes at its end belong to no tensor")

@@ -1,0 +1,259 @@
+"""Recognise: what kind of model a file holds and for which family, from names, shapes and metadata alone.
+
+The order of the tests is A1111's (a1111-facts 6.6). Knows no weights, no folders and no file names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple, Protocol
+
+from app.files.folders import CHECKPOINT, CONTROLNET, EMBEDDING, HYPERNETWORK, LORA, UPSCALER, VAE
+
+# Raised whenever an answer of this file may change, so that remembered answers are asked for again.
+RECOGNITION_VERSION = 1
+
+SD1 = "SD1"
+SD2 = "SD2"
+SDXL = "SDXL"
+SDXL_REFINER = "SDXL refiner"
+SD3 = "SD3"
+FLUX = "Flux"
+UNKNOWN = "unknown"
+UNET = "unet"
+TEXT_ENCODER = "text encoder"
+
+_UNET_PREFIX = "model.diffusion_model."
+_FAMILY_OF_WIDTH = {768: SD1, 1024: SD2, 2048: SDXL, 1280: SDXL_REFINER}
+
+
+class Shaped(Protocol):
+    """Anything with a shape."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes of its dimensions."""
+        ...
+
+
+class Recognised(NamedTuple):
+    """What a file holds.
+
+    kind: a kind of `folders`, or 'unet', 'text encoder', 'unknown'. family: as named in `app.models.families`, "" when
+    nothing tells. variant: 'inpaint' (9 channels), 'pix2pix' (8), 'depth', 'unclip', 'SSD-1B', 'taesd' or "".
+    prediction: 'epsilon', 'v' or "" (not knowable from names and metadata). parts: of a checkpoint, those that are
+    inside ('unet', 'vae', 'text encoder', 'ema').
+    """
+
+    kind: str
+    family: str = ""
+    variant: str = ""
+    prediction: str = ""
+    parts: tuple[str, ...] = ()
+
+
+Tensors = Mapping[str, Shaped]
+
+
+def recognise(tensors: Tensors, metadata: Mapping[str, str]) -> Recognised:
+    """What names, shapes and metadata tell; kind 'unknown' when they tell nothing. Never raises."""
+    if _any(tensors, "model.diffusion_model.") or "input_blocks.0.0.weight" in tensors:
+        return _checkpoint(tensors, metadata)
+    if _is_lora(tensors):
+        return Recognised(LORA, _lora_family(tensors, metadata))
+    for test in (_control, _vae, _diffusers_unet, _text_encoder, _hypernetwork, _embedding, _upscaler):
+        found = test(tensors)
+        if found is not None:
+            return found
+    return Recognised(UNKNOWN)
+
+
+def _any(names: Iterable[str], *prefixes: str) -> bool:
+    return any(name.startswith(prefixes) for name in names)
+
+
+def _size(tensors: Tensors, name: str, dimension: int) -> int:
+    """One size of a tensor, or 0 when it is not there."""
+    tensor = tensors.get(name)
+    return tensor.shape[dimension] if tensor is not None and len(tensor.shape) > dimension else 0
+
+
+def _checkpoint(tensors: Tensors, metadata: Mapping[str, str]) -> Recognised:
+    prefix = _UNET_PREFIX if _any(tensors, _UNET_PREFIX) else ""
+    channels = _size(tensors, f"{prefix}input_blocks.0.0.weight", 1)
+    family, variant = _checkpoint_family(tensors, prefix)
+    if not variant and channels == 9:
+        variant = "inpaint"
+    elif not variant and channels == 8:
+        variant = "pix2pix"
+    parts = tuple(
+        part
+        for part, prefixes in (
+            ("unet", (f"{prefix}input_blocks.", f"{prefix}x_embedder.", f"{prefix}double_blocks.")),
+            ("vae", ("first_stage_model.", "vae.")),
+            ("text encoder", ("cond_stage_model.", "conditioner.embedders.", "text_encoders.")),
+            ("ema", ("model_ema.",)),
+        )
+        if _any(tensors, *prefixes)
+    )
+    return Recognised(CHECKPOINT, family, variant, _prediction(tensors, metadata), parts)
+
+
+def _checkpoint_family(tensors: Tensors, prefix: str) -> tuple[str, str]:
+    if _any(tensors, f"{prefix}double_blocks."):
+        return FLUX, ""
+    if f"{prefix}x_embedder.proj.weight" in tensors:
+        return SD3, ""
+    width = _context_width(tensors, prefix)
+    if "conditioner.embedders.1.model.ln_final.weight" in tensors or width == 2048:
+        small = not _any(tensors, f"{prefix}middle_block.1.transformer_blocks.")
+        return SDXL, "SSD-1B" if small and _any(tensors, f"{prefix}middle_block.") else ""
+    if "conditioner.embedders.0.model.ln_final.weight" in tensors:
+        if _size(tensors, "conditioner.embedders.0.model.ln_final.weight", 0) == 1024:
+            return SD2, ""
+        return SDXL_REFINER, ""
+    if "depth_model.model.pretrained.act_postprocess3.0.project.0.bias" in tensors:
+        return SD2, "depth"
+    if "embedder.model.ln_final.weight" in tensors:
+        return SD2, "unclip"
+    if "cond_stage_model.model.transformer.resblocks.0.attn.in_proj_weight" in tensors:
+        return SD2, ""
+    if _any(tensors, "cond_stage_model.roberta."):
+        return "AltDiffusion", ""
+    if not _any(tensors, "cond_stage_model.") and width in _FAMILY_OF_WIDTH:
+        return _FAMILY_OF_WIDTH[width], ""
+    return SD1, ""
+
+
+def _context_width(tensors: Tensors, prefix: str) -> int:
+    """Width of the text that cross-attention reads: 768 SD1, 1024 SD2, 2048 SDXL, 1280 refiner; 0 when not found."""
+    for name in tensors:
+        if name.startswith(prefix) and name.endswith(".attn2.to_k.weight"):
+            return _size(tensors, name, 1)
+    return 0
+
+
+def _prediction(tensors: Tensors, metadata: Mapping[str, str]) -> str:
+    said = metadata.get("modelspec.prediction_type", "").lower().replace("-", "_")
+    if said in ("v", "v_prediction", "v_pred", "vpred"):
+        return "v"
+    if said in ("epsilon", "eps"):
+        return "epsilon"
+    # Marker tensors of fine-tuned SDXL files, read by Forge, reForge and ComfyUI.
+    return "v" if "v_pred" in tensors else ""
+
+
+_LORA_PARTS = re.compile(
+    r"\.(lora_(up|down|mid)\.weight|lora_[AB]\.(default\.)?weight|lora\.(up|down)\.weight|hada_w[12]_[ab]|lokr_w[12](_[ab])?"
+    r"|oft_blocks|oft_diag|on_input|a1\.weight|w_norm|diff|dora_scale|alpha)$"
+)
+
+
+def _is_lora(tensors: Tensors) -> bool:
+    return any(_LORA_PARTS.search(name) for name in tensors)
+
+
+_CONTEXT_LAYER = re.compile(r"attn2[._](to_k|to_v|processor\.to_k_lora|processor\.to_v_lora)")
+# Tensors of a pair whose second size is the width of the layer's input.
+_INPUT_SIDE = ("lora_down.weight", "lora_A.weight", "lora_A.default.weight", "lora.down.weight", "hada_w1_b", "diff")
+
+
+def _lora_family(tensors: Tensors, metadata: Mapping[str, str]) -> str:
+    for name, tensor in tensors.items():
+        if name.endswith(_INPUT_SIDE) and _CONTEXT_LAYER.search(name) and len(tensor.shape) >= 2:
+            family = _FAMILY_OF_WIDTH.get(tensor.shape[1])
+            if family:
+                return family
+    if _any(tensors, "lora_te1_", "lora_te2_", "text_encoder_2."):
+        return SDXL
+    if any("double_blocks" in name or "single_transformer_blocks" in name for name in tensors):
+        return FLUX
+    for name, tensor in tensors.items():
+        if name.startswith(("lora_te_", "text_encoder.")) and name.endswith(_INPUT_SIDE) and "q_proj" in name:
+            return {768: SD1, 1024: SD2}.get(tensor.shape[-1], SD1)
+    return _said_family(metadata)
+
+
+def _said_family(metadata: Mapping[str, str]) -> str:
+    """The family that kohya's and modelspec's metadata name, or ""."""
+    said = f"{metadata.get('modelspec.architecture', '')} {metadata.get('ss_base_model_version', '')}".lower()
+    for word, family in (
+        ("refiner", SDXL_REFINER),
+        ("xl", SDXL),
+        ("diffusion-v3", SD3),
+        ("sd3", SD3),
+        ("flux", FLUX),
+        ("diffusion-v2", SD2),
+        ("sd_v2", SD2),
+        ("diffusion-v1", SD1),
+        ("sd_v1", SD1),
+        ("sd_1", SD1),
+    ):
+        if word in said:
+            return family
+    return SD2 if metadata.get("ss_v2", "").lower() == "true" else ""
+
+
+def _control(tensors: Tensors) -> Recognised | None:
+    marks = ("control_model.", "controlnet_cond_embedding.", "input_hint_block.", "adapter.body.", "image_proj.")
+    if not _any(tensors, *marks):
+        return None
+    width = 0
+    for name in tensors:
+        if name.endswith(".attn2.to_k.weight"):
+            width = _size(tensors, name, 1)
+            break
+    return Recognised(CONTROLNET, _FAMILY_OF_WIDTH.get(width, ""))
+
+
+def _vae(tensors: Tensors) -> Recognised | None:
+    names = {name.removeprefix("first_stage_model.") for name in tensors}
+    if "decoder.conv_in.weight" in names:
+        prefix = "" if "decoder.conv_in.weight" in tensors else "first_stage_model."
+        channels = _size(tensors, f"{prefix}decoder.conv_in.weight", 1)
+        # SD1, SD2 and SDXL share one layout: nothing in it tells them apart.
+        return Recognised(VAE, {16: SD3}.get(channels, ""))
+    if (
+        {"1.weight", "3.conv.0.weight"} <= names
+        or "decoder.layers.0.weight" in names
+        or "taesd_decoder.1.weight" in names
+    ):
+        return Recognised(VAE, "", "taesd")
+    return None
+
+
+def _diffusers_unet(tensors: Tensors) -> Recognised | None:
+    if not ("conv_in.weight" in tensors and _any(tensors, "down_blocks.0.")):
+        return None
+    variant = {9: "inpaint", 8: "pix2pix"}.get(_size(tensors, "conv_in.weight", 1), "")
+    return Recognised(UNET, _FAMILY_OF_WIDTH.get(_context_width(tensors, ""), ""), variant)
+
+
+def _text_encoder(tensors: Tensors) -> Recognised | None:
+    if any(name.endswith(("embeddings.token_embedding.weight", "token_embedding.weight")) for name in tensors):
+        return Recognised(TEXT_ENCODER)
+    return None
+
+
+def _hypernetwork(tensors: Tensors) -> Recognised | None:
+    if tensors and all(re.match(r"\d+\.[01]\.", name) for name in tensors):
+        return Recognised(HYPERNETWORK)
+    return None
+
+
+def _embedding(tensors: Tensors) -> Recognised | None:
+    if {"clip_l", "clip_g"} <= set(tensors):
+        return Recognised(EMBEDDING, SDXL)
+    vectors = [tensor for tensor in tensors.values() if 1 <= len(tensor.shape) <= 2]
+    if len(tensors) == 1 and vectors:
+        return Recognised(EMBEDDING, {768: SD1, 1024: SD2, 1280: SDXL}.get(vectors[0].shape[-1], ""))
+    return None
+
+
+def _upscaler(tensors: Tensors) -> Recognised | None:
+    marks = ("body.0.", "RRDB_trunk.", "layers.0.residual_group.", "layers.0.blocks.", "upsample.", "upconv1.")
+    old_esrgan = "model.0.weight" in tensors and _any(tensors, "model.1.sub.")
+    if old_esrgan or ("conv_first.weight" in tensors and _any(tensors, *marks)):
+        return Recognised(UPSCALER)
+    return None

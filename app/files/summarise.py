@@ -1,0 +1,125 @@
+"""Summarise: open one model file, read its beginning, and say what it holds or what is wrong with it.
+
+Reads headers, never weights. Never raises: what cannot be read becomes a problem with its reason.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from app.files.contents import Content, tell_content
+from app.files.folders import CHECKPOINT, CONTROLNET, EMBEDDING, FACE_RESTORER, HYPERNETWORK, LORA, UPSCALER, VAE
+from app.files.headers import TensorPlace, read_header
+from app.files.model_file import Problem, Summary
+from app.files.recognise import FLUX, SD1, SD2, SD3, SDXL, SDXL_REFINER, TEXT_ENCODER, UNET, UNKNOWN, recognise
+from app.schema.errors import BrokenModelFile, EaselError, UnsupportedModel
+
+_LONGEST_VALUE = 1000
+_LARGEST_CONFIG = 1_000_000
+# Formats with tensors of their own naming that only the code which runs them can judge.
+_ANY_CONTENT = (UPSCALER, CONTROLNET, FACE_RESTORER, "vae approximation")
+
+_WORDS = {
+    CHECKPOINT: ("a checkpoint", "models/Stable-diffusion"),
+    VAE: ("a VAE", "models/VAE"),
+    LORA: ("a LoRA", "models/Lora"),
+    EMBEDDING: ("an embedding", "embeddings"),
+    HYPERNETWORK: ("a hypernetwork", "models/hypernetworks"),
+    UPSCALER: ("an upscaler", "models/ESRGAN"),
+    CONTROLNET: ("a ControlNet", "models/ControlNet"),
+}
+
+
+def summarise(path: Path) -> Summary:
+    """What the file or folder holds."""
+    try:
+        content = tell_content(path)
+    except OSError as error:
+        return Summary(
+            Content.UNKNOWN.name, problem=Problem(BrokenModelFile.code, f"It cannot be read: {error.strerror}.")
+        )
+    try:
+        if content is Content.SAFETENSORS:
+            return _safetensors(path)
+        if content is Content.DIFFUSERS:
+            return _diffusers(path)
+    except EaselError as error:
+        return Summary(content.name, problem=Problem(error.code, error.message))
+    if content in (Content.ZIP, Content.PICKLE):
+        return Summary(content.name)
+    code = UnsupportedModel.code if content is Content.GGUF else BrokenModelFile.code
+    return Summary(content.name, problem=Problem(code, f"It is {content.value}."))
+
+
+def _safetensors(path: Path) -> Summary:
+    header = read_header(path)
+    found = recognise(header.tensors, header.metadata)
+    return Summary(
+        Content.SAFETENSORS.name,
+        *found,
+        tensors=len(header.tensors),
+        dtype=_main_dtype(header.tensors),
+        metadata=tuple((key, value) for key, value in header.metadata.items() if len(value) <= _LONGEST_VALUE),
+    )
+
+
+def _main_dtype(tensors: Mapping[str, TensorPlace]) -> str:
+    bytes_of: Counter[str] = Counter()
+    for tensor in tensors.values():
+        bytes_of[tensor.dtype] += tensor.end - tensor.begin
+    return bytes_of.most_common(1)[0][0] if bytes_of else ""
+
+
+def _diffusers(path: Path) -> Summary:
+    """From the configurations beside the weights: class, context width, channels, prediction."""
+    index, unet = _config(path / "model_index.json"), _config(path / "unet" / "config.json")
+    if not unet:
+        text = "Its folder has no unet/config.json: it is no Stable Diffusion model, or incomplete."
+        return Summary(Content.DIFFUSERS.name, UNKNOWN, problem=Problem(UnsupportedModel.code, text))
+    widths = {768: SD1, 1024: SD2, 2048: SDXL, 1280: SDXL_REFINER}
+    width, channels = unet.get("cross_attention_dim"), unet.get("in_channels")
+    said = _config(path / "scheduler" / "scheduler_config.json").get("prediction_type")
+    parts = tuple(
+        part for part, name in (("unet", "unet"), ("vae", "vae"), (TEXT_ENCODER, "text_encoder")) if name in index
+    )
+    return Summary(
+        Content.DIFFUSERS.name,
+        CHECKPOINT,
+        widths.get(width if isinstance(width, int) else 0, SD1),
+        {9: "inpaint", 8: "pix2pix"}.get(channels if isinstance(channels, int) else 0, ""),
+        {"v_prediction": "v", "epsilon": "epsilon"}.get(str(said), ""),
+        parts,
+    )
+
+
+def _config(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > _LARGEST_CONFIG:
+            return {}
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return config if isinstance(config, dict) else {}
+
+
+def problem_in(kind: str, summary: Summary) -> Problem | None:
+    """Why a file cannot be used as the kind of its folder: its own problem, a wrong kind, a family not served."""
+    if summary.problem is not None:
+        return summary.problem
+    if not summary.kind or kind in _ANY_CONTENT:
+        return None
+    if summary.kind != kind:
+        what, place = _WORDS.get(summary.kind, ("", ""))
+        if what:
+            return Problem(UnsupportedModel.code, f"It is {what}, not {_WORDS[kind][0]}: it belongs in {place}.")
+        if summary.kind in (UNET, TEXT_ENCODER):
+            text = f"It holds a {summary.kind} alone in diffusers' naming: it belongs in a diffusers folder."
+            return Problem(UnsupportedModel.code, text)
+        return Problem(UnsupportedModel.code, f"It holds nothing that is known of {_WORDS[kind][0]}.")
+    if kind == CHECKPOINT and summary.family in (SD3, FLUX, "AltDiffusion"):
+        return Problem(UnsupportedModel.code, f"It is of the family {summary.family}, which is not supported.")
+    return None
