@@ -1,0 +1,1 @@
+"""The specification: mirrors app/, runs on a CPU without a network."""
