@@ -1,22 +1,33 @@
-"""Models on a device: families, loading and writing checkpoints, text encoders, VAE, previews.
+"""Models on a device: families, loading and writing checkpoints, text encoders, VAE, attention, previews.
 
-Importing the package is cheap; `loader` imports diffusers and transformers when a file is first loaded.
+Importing the package brings torch and nothing heavier; diffusers and transformers follow with the first load.
 """
 
+from app.models.attention import choose_attention, seamless, use_attention
 from app.models.families import FAMILIES, SD1, SD2, SDXL, SDXL_REFINER, Family, PredictionType, TextEncoderFacts
+from app.models.file_facts import CONFIG_KEY, V_MARKER, ZERO_TERMINAL_SNR_MARKER, describe
+from app.models.loader import load_checkpoint, load_vae
 from app.models.model import LoadedModel, Recommended, TokenVectors, alphas_cumprod, fingerprint
+from app.models.precision import Precision, choose_precision
+from app.models.previews import fit_preview, thumbnail
 from app.models.text_encoder import EncodedText, TextEncoder
 from app.models.vae import Vae
+from app.models.writer import Entry, write_checkpoint, write_tensors
 
 __all__ = [
+    "CONFIG_KEY",
     "FAMILIES",
     "SD1",
     "SD2",
     "SDXL",
     "SDXL_REFINER",
+    "V_MARKER",
+    "ZERO_TERMINAL_SNR_MARKER",
     "EncodedText",
+    "Entry",
     "Family",
     "LoadedModel",
+    "Precision",
     "PredictionType",
     "Recommended",
     "TextEncoder",
@@ -24,5 +35,16 @@ __all__ = [
     "TokenVectors",
     "Vae",
     "alphas_cumprod",
+    "choose_attention",
+    "choose_precision",
+    "describe",
     "fingerprint",
+    "fit_preview",
+    "load_checkpoint",
+    "load_vae",
+    "seamless",
+    "thumbnail",
+    "use_attention",
+    "write_checkpoint",
+    "write_tensors",
 ]

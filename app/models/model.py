@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from app.files.model_file import Identity
 from app.models.families import Family, PredictionType
-from app.schema.request import FileIdentity
 
 if TYPE_CHECKING:
     from app.models.text_encoder import TextEncoder
@@ -55,6 +55,7 @@ class LoadedModel:
     recommended: native size and settings. preview: rows of `app.models.previews`.
     fingerprint: equal for equal weights in the same dtype; networks are not part of it.
     networks: fingerprints of the networks now applied, in order; kept by PipelineManager.
+    architecture: equal for two models whose modules can take each other's weights.
     report: sentences about the file that a person may want to read (keys that were ignored and the like).
     """
 
@@ -67,9 +68,10 @@ class LoadedModel:
     recommended: Recommended
     preview: tuple[tuple[float, float, float], ...]
     fingerprint: str
-    file: FileIdentity | None = None
+    file: Identity | None = None
     metadata: dict[str, str] = field(default_factory=dict)
     networks: tuple[str, ...] = ()
+    architecture: object = None
     report: tuple[str, ...] = ()
 
     @property

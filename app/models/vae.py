@@ -17,7 +17,7 @@ from app.schema.errors import NotFiniteResult
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from app.schema.request import FileIdentity
+    from app.files.model_file import Identity
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class Vae:
     module: Any
     scaling_factor: float
     pixels_per_latent: int = 8
-    file: FileIdentity | None = None
+    file: Identity | None = None
     name: str = ""
 
     @property

@@ -1,0 +1,160 @@
+"""Architecture: what the empty modules of a checkpoint are built from, out of shapes, metadata and family.
+
+The last word on heads, groups and widths; reads no weights and builds nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple, TypeVar
+
+from app.files.folders import CHECKPOINT
+from app.files.recognise import recognise
+from app.models.families import FAMILIES, Family, TextEncoderFacts
+from app.models.file_facts import FileFacts
+from app.models.shapes import (
+    TextShape,
+    UNetShape,
+    VaeShape,
+    below,
+    clip_shape,
+    open_clip_shape,
+    unet_shape,
+    vae_shape,
+)
+from app.models.weights import WeightFile
+from app.schema.errors import BrokenModelFile, UnsupportedModel
+
+Made = TypeVar("Made")
+
+
+class Architecture(NamedTuple):
+    """Everything the empty modules are built from; models of equal architecture can take each other's weights."""
+
+    unet: UNetShape
+    heads: tuple[int, ...]
+    unet_groups: int
+    vae: VaeShape | None
+    vae_groups: int
+    scaling_factor: float
+    texts: tuple[tuple[TextShape, TextEncoderFacts], ...]
+
+
+def family_of(file: WeightFile) -> Family:
+    """The family of a checkpoint. Raises UnsupportedModel for another kind of file or an unknown family."""
+    found = recognise(file.header.tensors, file.metadata)
+    name = file.path.name
+    if found.kind != CHECKPOINT:
+        raise UnsupportedModel(f"{name} is no checkpoint; it looks like: {found.kind}.", hint="Choose another file.")
+    if found.family not in FAMILIES or found.variant in ("depth", "unclip"):
+        raise UnsupportedModel(
+            f"{name} is a model of the family {found.family} {found.variant}".rstrip() + ", which cannot be run here.",
+            hint=f"Choose a checkpoint of {', '.join(FAMILIES)}.",
+        )
+    return FAMILIES[found.family]
+
+
+def architecture_of(file: WeightFile, family: Family, facts: FileFacts, needs_vae: bool) -> Architecture:
+    """Everything the modules are built from. Raises BrokenModelFile or UnsupportedModel naming the part at fault."""
+    unet = within(file, "U-Net", lambda: unet_shape(below(file.shapes, family.unet_prefix)))
+    texts = tuple(_text(file, family, facts, number) for number in range(len(family.text_encoders)))
+    width = sum(shape.width for shape, _ in texts)
+    if width != unet.context_width:
+        raise BrokenModelFile(
+            f"{file.path.name}: the U-Net reads text {unet.context_width} wide, its text encoders write {width}.",
+            hint="The file mixes parts of different models.",
+        )
+    vae_tensors = below(file.shapes, family.vae_prefix)
+    if needs_vae and not vae_tensors:
+        raise UnsupportedModel(f"{file.path.name} holds no VAE.", hint="Choose a VAE file for it.")
+    vae = within(file, "VAE", lambda: vae_shape(vae_tensors)) if needs_vae else None
+    return Architecture(
+        unet,
+        _heads(file, family, facts, unet.channels),
+        norm_groups(file, "U-Net", unet.channels, facts.unet_norm_groups, family.norm_groups),
+        vae,
+        norm_groups(file, "VAE", vae.channels if vae else (), facts.vae_norm_groups, family.norm_groups),
+        family.scaling_factor,
+        texts,
+    )
+
+
+def within(file: WeightFile, part: str, read: Callable[[], Made]) -> Made:
+    """Run a reader of shapes and say in its errors which file and part they are about."""
+    try:
+        return read()
+    except (BrokenModelFile, UnsupportedModel) as error:
+        raise type(error)(f"{part} of {file.path.name}: {error.message}", hint=error.hint) from None
+
+
+def _text(file: WeightFile, family: Family, facts: FileFacts, number: int) -> tuple[TextShape, TextEncoderFacts]:
+    """Shape and facts of one text encoder as this file has it."""
+    usual = family.text_encoders[number]
+    tensors = below(file.shapes, usual.prefix)
+    if not tensors:
+        raise UnsupportedModel(f"{file.path.name} holds no text encoder (no tensor named {usual.prefix}*).")
+    if usual.layout == "clip":
+        tensors = below(tensors, "text_model.") or tensors
+        shape = within(file, "Text encoder", lambda: clip_shape(tensors))
+    else:
+        shape = within(file, "Text encoder", lambda: open_clip_shape(tensors))
+    heads = facts.text_heads[number] if number < len(facts.text_heads) else None
+    activation = facts.text_activations[number] if number < len(facts.text_activations) else None
+    if heads is None:
+        heads = usual.heads if shape.width == usual.width else max(1, shape.width // 64)
+    if shape.width % heads:
+        raise BrokenModelFile(f"{file.path.name}: a text encoder {shape.width} wide cannot have {heads} heads.")
+    if usual.pooled and not shape.projection:
+        raise BrokenModelFile(f"{file.path.name} lacks the tensor {usual.prefix}text_projection.")
+    # diffusers drops the layer that SD2 never uses; files made from there have one less, and its last is the wanted.
+    dropped = usual.hidden_layer == -2 and shape.layers == usual.layers - 1 and shape.width == usual.width
+    return shape, replace(
+        usual,
+        width=shape.width,
+        layers=shape.layers,
+        heads=heads,
+        length=shape.length,
+        activation=activation or usual.activation,
+        hidden_layer=-1 if dropped else usual.hidden_layer,
+    )
+
+
+def _heads(file: WeightFile, family: Family, facts: FileFacts, channels: tuple[int, ...]) -> tuple[int, ...]:
+    heads: tuple[int, ...]
+    head_width = facts.unet_head_width or (0 if facts.unet_heads else family.head_width)
+    if head_width:
+        heads = tuple(max(1, width // head_width) for width in channels)
+    elif isinstance(facts.unet_heads, tuple):
+        heads = facts.unet_heads
+    else:
+        heads = (facts.unet_heads or family.heads,) * len(channels)
+    if len(heads) != len(channels) or any(width % count for width, count in zip(channels, heads, strict=True)):
+        raise BrokenModelFile(f"U-Net of {file.path.name}: {heads} heads do not fit the levels' channels {channels}.")
+    return heads
+
+
+def norm_groups(file: WeightFile, part: str, channels: tuple[int, ...], said: int | None, usual: int) -> int:
+    """Groups of the group norms: what the file says, else what is usual. Raises BrokenModelFile if they do not fit."""
+    groups = said or usual
+    if any(width % groups for width in channels):
+        raise BrokenModelFile(
+            f"{part} of {file.path.name}: channels {channels} do not divide into {groups} groups.",
+            hint="" if said else "The number of groups is not visible in the tensors; the file's metadata must say it.",
+        )
+    return groups
+
+
+def as_in_file(family: Family, architecture: Architecture) -> Family:
+    """The family's row with the widths that this file has."""
+    texts = architecture.texts
+    pooled = next((shape.projection for shape, facts in texts if facts.pooled), 0)
+    return replace(
+        family,
+        text_encoders=tuple(facts for _, facts in texts),
+        context_width=architecture.unet.context_width,
+        pooled_width=pooled,
+        latent_channels=architecture.unet.out_channels,
+        norm_groups=architecture.unet_groups,
+        pixels_per_latent=2 ** (len(architecture.vae.channels) - 1) if architecture.vae else family.pixels_per_latent,
+    )

@@ -1,0 +1,146 @@
+"""FileFacts: what a checkpoint says about itself in its metadata, its marker tensors and its `.yaml` sidecar.
+
+The key `easel.config` holds JSON: {"unet": {"norm_num_groups", "num_attention_heads" or "attention_head_dim"},
+"vae": {"norm_num_groups"}, "text": {"num_attention_heads", "hidden_act"} (a list of these for two encoders),
+"prediction_type", "width", "height", "steps", "cfg_scale", "sampler", "preview_factors"}; all of it optional.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from app.models.families import PredictionType
+from app.schema.errors import BrokenModelFile
+
+CONFIG_KEY = "easel.config"
+V_MARKER = "v_pred"
+ZERO_TERMINAL_SNR_MARKER = "ztsnr"
+
+_YAML_PARAMETERIZATION = re.compile(r"^\s*parameterization\s*:\s*[\"']?(\w+)[\"']?\s*(?:#.*)?$", re.MULTILINE)
+_RESOLUTION = re.compile(r"^\s*(\d+)\s*x\s*(\d+)\s*$")
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """Facts from one file; None where it says nothing.
+
+    unet_heads: heads of each level, or one number for all; unet_head_width: channels per head instead.
+    text_heads, text_activations: one entry per text encoder. preview: rows as in `app.models.previews`.
+    """
+
+    unet_norm_groups: int | None = None
+    unet_heads: int | tuple[int, ...] | None = None
+    unet_head_width: int | None = None
+    vae_norm_groups: int | None = None
+    text_heads: tuple[int | None, ...] = ()
+    text_activations: tuple[str | None, ...] = ()
+    prediction_type: PredictionType | None = None
+    zero_terminal_snr: bool = False
+    width: int | None = None
+    height: int | None = None
+    steps: int | None = None
+    cfg_scale: float | None = None
+    sampler: str | None = None
+    preview: tuple[tuple[float, float, float], ...] | None = None
+
+
+def read_facts(path: Path, names: Iterable[str], metadata: Mapping[str, str]) -> FileFacts:
+    """Facts of a checkpoint.
+
+    The prediction type is taken from, in this order: the `.yaml` beside the file, `easel.config`,
+    `modelspec.prediction_type`, the marker tensor `v_pred`. Raises BrokenModelFile when `easel.config` is no use.
+    """
+    try:
+        config = json.loads(metadata.get(CONFIG_KEY, "{}"))
+        unet, vae, text = config.get("unet", {}), config.get("vae", {}), config.get("text", {})
+        texts = text if isinstance(text, list) else [text]
+        width, height = _resolution(metadata.get("modelspec.resolution", ""))
+        heads = unet.get("num_attention_heads")
+        names = set(names)
+        return FileFacts(
+            unet_norm_groups=_whole(unet.get("norm_num_groups")),
+            unet_heads=tuple(map(int, heads)) if isinstance(heads, list) else _whole(heads),
+            unet_head_width=_whole(unet.get("attention_head_dim")),
+            vae_norm_groups=_whole(vae.get("norm_num_groups")),
+            text_heads=tuple(_whole(entry.get("num_attention_heads")) for entry in texts),
+            text_activations=tuple(entry.get("hidden_act") for entry in texts),
+            prediction_type=(
+                _said_by_yaml(path.with_suffix(".yaml"))
+                or _prediction(config.get("prediction_type", ""))
+                or _prediction(metadata.get("modelspec.prediction_type", ""))
+                or ("v" if V_MARKER in names else None)
+            ),
+            zero_terminal_snr=ZERO_TERMINAL_SNR_MARKER in names,
+            width=_whole(config.get("width")) or width,
+            height=_whole(config.get("height")) or height,
+            steps=_whole(config.get("steps")),
+            cfg_scale=None if config.get("cfg_scale") is None else float(config["cfg_scale"]),
+            sampler=config.get("sampler"),
+            preview=_preview(config.get("preview_factors")),
+        )
+    except (ValueError, TypeError, AttributeError) as error:
+        raise BrokenModelFile(
+            f"The metadata '{CONFIG_KEY}' of {path.name} cannot be used: {error}.",
+            hint="Remove that key, or write it anew.",
+        ) from error
+
+
+def describe(unet: Any, vae: Any, text_encoders: Iterable[Any], **settings: Any) -> str:
+    """The JSON of `easel.config` for diffusers' and transformers' modules.
+
+    settings: prediction_type, width, height, steps, cfg_scale, sampler, preview_factors; None is left out.
+    """
+    config: dict[str, Any] = {
+        "unet": {
+            "norm_num_groups": unet.config.norm_num_groups,
+            # diffusers' attention_head_dim is the number of heads (its issue 2011).
+            "num_attention_heads": unet.config.attention_head_dim,
+        },
+        "vae": {"norm_num_groups": vae.config.norm_num_groups},
+        "text": [
+            {"num_attention_heads": encoder.config.num_attention_heads, "hidden_act": encoder.config.hidden_act}
+            for encoder in text_encoders
+        ],
+    }
+    config.update((name, value) for name, value in settings.items() if value is not None)
+    return json.dumps(config)
+
+
+def _whole(value: Any) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or int(value) != value or value < 1:
+        raise ValueError(f"{value!r} is not a whole number above 0")
+    return int(value)
+
+
+def _prediction(said: str) -> PredictionType | None:
+    word = said.lower().replace("-", "_")
+    if word in ("v", "v_prediction", "v_pred", "vpred"):
+        return "v"
+    return "epsilon" if word in ("epsilon", "eps") else None
+
+
+def _said_by_yaml(path: Path) -> PredictionType | None:
+    """A1111's sidecar: `parameterization: "v"` decides, and a sidecar without it means epsilon."""
+    if not path.is_file():
+        return None
+    found = _YAML_PARAMETERIZATION.search(path.read_text(encoding="utf-8", errors="replace"))
+    return _prediction(found.group(1)) if found else "epsilon"
+
+
+def _resolution(text: str) -> tuple[int | None, int | None]:
+    found = _RESOLUTION.match(text)
+    return (int(found.group(1)), int(found.group(2))) if found else (None, None)
+
+
+def _preview(rows: Any) -> tuple[tuple[float, float, float], ...] | None:
+    if rows is None:
+        return None
+    read = tuple((float(red), float(green), float(blue)) for red, green, blue in rows)
+    return read if len(read) > 4 else (*read, (0.0, 0.0, 0.0))

@@ -1,0 +1,146 @@
+"""Loader: a single-file checkpoint or VAE -> modules on a device, by our own key maps and without a network.
+
+Same dtype on a CPU: the modules share the file's pages. Else one sequential pass converts tensor by tensor.
+Knows files, families and maps; which model is in memory, and when, is PipelineManager's.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from app.models.architecture import architecture_of, as_in_file, family_of, norm_groups, within
+from app.models.families import Family, PredictionType
+from app.models.file_facts import read_facts
+from app.models.fill import fill, fill_text_encoder, some
+from app.models.keys import unet_sources, vae_sources
+from app.models.model import LoadedModel, Recommended, alphas_cumprod, fingerprint
+from app.models.precision import Precision
+from app.models.shapes import below, vae_shape
+from app.models.text_encoder import TextEncoder
+from app.models.vae import Vae
+from app.models.weights import WeightFile
+
+logger = logging.getLogger(__name__)
+
+FULL = Precision(torch.float32, torch.float32, torch.float32)
+
+# What training programs leave in checkpoints and no picture needs.
+_NEEDLESS = ("model_ema.", "loss.", "optimizer", "lr_schedulers.", "callbacks.", "denoiser.", "control_model.")
+_NEEDLESS_ENDS = ("position_ids", "logit_scale", "attn_mask", "v_pred", "ztsnr", "log_one_minus_alphas_cumprod")
+_SCHEDULE_BUFFERS = ("alphas", "betas", "sqrt_", "posterior_", "log_one", "lvlb_weights", "logvar", "scale_factor")
+
+
+def load_checkpoint(
+    path: str | Path,
+    *,
+    device: str | torch.device = "cpu",
+    precision: Precision = FULL,
+    vae: Vae | None = None,
+    into: LoadedModel | None = None,
+) -> LoadedModel:
+    """Load a checkpoint in the original single-file layout: SD1, SD2, SDXL, its refiner, inpainting and pix2pix.
+
+    vae: used instead of the file's own, which may then be absent. into: a model nobody uses any more; where the
+    architecture is equal its memory is written over (a CPU pays more for fresh pages than for the conversion) and
+    the old object must be dropped. Networks must be off it.
+    Raises ModelNotFound, BrokenModelFile (tensor names included), UnsupportedModel, UnsafeModelFile.
+    """
+    file = WeightFile(path)
+    target = torch.device(device)
+    family = family_of(file)
+    facts = read_facts(file.path, file.shapes, file.metadata)
+    architecture = architecture_of(file, family, facts, needs_vae=vae is None)
+    family = as_in_file(family, architecture)
+    # Importing diffusers and transformers takes seconds; the page must answer before.
+    from app.models.build import build_text_encoder, build_unet, build_vae  # noqa: PLC0415
+
+    reused = into if into is not None and into.architecture == architecture else None
+    used: set[str] = set()
+    unet = reused.unet if reused else build_unet(architecture.unet, architecture.heads, architecture.unet_groups)
+    sources = unet_sources(unet, family.unet_prefix)
+    used |= fill(file, unet, sources, precision.unet, target, "U-Net")
+    encoders = []
+    for number, (shape, text_facts) in enumerate(architecture.texts):
+        module = reused.text_encoders[number].module if reused else build_text_encoder(shape, text_facts)
+        encoder = TextEncoder(text_facts, module)
+        used |= fill_text_encoder(file, encoder, precision.text, target)
+        encoders.append(encoder)
+    if architecture.vae is not None:
+        own = reused.vae.module if reused and reused.vae.file is None else None
+        module = own or build_vae(architecture.vae, architecture.vae_groups, family.scaling_factor)
+        used |= fill(file, module, vae_sources(module, family.vae_prefix), precision.vae, target, "VAE")
+        vae = Vae(module, family.scaling_factor, family.pixels_per_latent, name=f"of {file.path.name}")
+    assert vae is not None
+    prediction = facts.prediction_type or _tested_prediction(family, unet)
+    side = 768 if family.name == "SD2" and prediction == "v" else family.native_size
+    return LoadedModel(
+        family=family,
+        unet=unet,
+        text_encoders=tuple(encoders),
+        vae=vae,
+        prediction_type=prediction,
+        alphas_cumprod=alphas_cumprod(family, facts.zero_terminal_snr),
+        recommended=Recommended(facts.width or side, facts.height or side, facts.steps, facts.cfg_scale, facts.sampler),
+        preview=facts.preview or family.preview,
+        fingerprint=fingerprint(file.identity, precision, vae.file),
+        file=file.identity,
+        metadata=dict(file.metadata),
+        architecture=architecture,
+        report=_report(file, used, family),
+    )
+
+
+def load_vae(
+    path: str | Path,
+    *,
+    scaling_factor: float,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> Vae:
+    """Load a VAE file in LDM's layout, or the VAE inside a checkpoint.
+
+    scaling_factor: of the family it is used with; nothing in the file says it. Raises as load_checkpoint does.
+    """
+    from app.models.build import build_vae  # noqa: PLC0415 - as in load_checkpoint
+
+    file = WeightFile(path)
+    prefix = "first_stage_model." if "first_stage_model.decoder.conv_in.weight" in file.shapes else ""
+    facts = read_facts(file.path, file.shapes, file.metadata)
+    shape = within(file, "VAE", lambda: vae_shape(below(file.shapes, prefix)))
+    module = build_vae(shape, norm_groups(file, "VAE", shape.channels, facts.vae_norm_groups, 32), scaling_factor)
+    fill(file, module, vae_sources(module, prefix), dtype, torch.device(device), "VAE")
+    return Vae(module, scaling_factor, 2 ** (len(shape.channels) - 1), file.identity, file.path.name)
+
+
+def _tested_prediction(family: Family, unet: Any) -> PredictionType:
+    """SD2's files do not say what they predict: A1111's test asks the U-Net (constant input at the last step)."""
+    if family.name != "SD2" or unet.config.in_channels != 4:
+        return family.prediction_type
+    weight = unet.conv_in.weight
+    latent = torch.full((1, 4, 8, 8), 0.5, device=weight.device, dtype=weight.dtype)
+    context = torch.full((1, 2, family.context_width), 0.5, device=weight.device, dtype=weight.dtype)
+    with torch.inference_mode():
+        answer = unet(latent, torch.tensor([999], device=weight.device), context, return_dict=False)[0]
+    return "v" if float((answer.float() - latent.float()).mean()) < -1 else "epsilon"
+
+
+def _report(file: WeightFile, used: Iterable[str], family: Family) -> tuple[str, ...]:
+    left = sorted(name for name in file.shapes.keys() - set(used) if not _needless(name))
+    vae = [name for name in left if name.startswith(family.vae_prefix)]
+    left = [name for name in left if not name.startswith(family.vae_prefix)]
+    lines = []
+    if vae:
+        lines.append("Its own VAE is not used.")
+    if left:
+        lines.append(f"{len(left)} tensors are not used: {some(left)}.")
+        logger.info("%s: %s", file.path.name, lines[-1])
+    return tuple(lines)
+
+
+def _needless(name: str) -> bool:
+    return name.startswith((*_NEEDLESS, *_SCHEDULE_BUFFERS)) or name.endswith(_NEEDLESS_ENDS)

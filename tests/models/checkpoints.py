@@ -1,0 +1,300 @@
+"""Tiny checkpoints with every tensor name of the original single-file layouts, for tests.
+
+`write_tiny_checkpoint(path, family="SD1", seed=0, **widths)` is all a test needs. The names here are written down
+from the layouts themselves and share nothing with `app.models.keys`, so that the two check each other.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+VOCABULARY = 49408
+LENGTH = 77
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Widths of one tiny checkpoint. depths: transformer blocks per level of the U-Net, 0 for none.
+
+    heads, groups: go into the file's metadata as 'easel.config' with `metadata=True`.
+    """
+
+    family: str = "SD1"
+    channels: tuple[int, ...] = (32, 32, 64, 64)
+    depths: tuple[int, ...] = (1, 1, 1, 0)
+    middle_depth: int = 1
+    layers: int = 2
+    in_channels: int = 4
+    linear: bool = False
+    text_width: int = 32
+    text_layers: int = 2
+    vocabulary: int = VOCABULARY
+    vae_channels: tuple[int, ...] = (32, 32, 32, 32)
+    vae_layers: int = 1
+    heads: int | None = None
+    groups: int | None = None
+    text_heads: int | None = None
+    size_numbers: int = 0
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def context_width(self) -> int:
+        """SDXL joins two text encoders of equal width here; the others have one."""
+        return self.text_width * (2 if self.family == "SDXL" else 1)
+
+    @property
+    def label_width(self) -> int:
+        """Pooled vector and 256 sines and cosines for each size number; 0 where the family has neither."""
+        return self.text_width + 256 * self.size_numbers if self.size_numbers else 0
+
+
+LAYOUTS = {
+    "SD1": Layout(),
+    "SD2": Layout("SD2", channels=(64, 64, 128, 128), linear=True),
+    "SDXL": Layout("SDXL", channels=(64, 64, 128), depths=(0, 1, 2), middle_depth=2, linear=True, size_numbers=6),
+    "SDXL refiner": Layout(
+        "SDXL refiner", channels=(64, 64, 64, 128), depths=(0, 1, 1, 0), linear=True, size_numbers=5
+    ),
+}
+
+
+def write_tiny_checkpoint(
+    path: str | Path,
+    family: str = "SD1",
+    seed: int = 0,
+    *,
+    dtype: torch.dtype = torch.float16,
+    metadata: dict[str, str] | None = None,
+    markers: Sequence[str] = (),
+    without: Sequence[str] = (),
+    **widths: Any,
+) -> Path:
+    """Write a random checkpoint of about 10 MB and return its path.
+
+    widths: any field of `Layout`. heads, groups and text_heads are written to the metadata when they are given.
+    markers: empty tensors such as 'v_pred'. without: prefixes of tensors to leave out.
+    """
+    layout = tiny_layout(family, **widths)
+    tensors = tiny_tensors(layout, seed)
+    kept = {name: t.to(dtype) if t.is_floating_point() else t for name, t in tensors.items()}
+    kept = {name: t.contiguous() for name, t in kept.items() if not name.startswith(tuple(without))}
+    kept.update({marker: torch.zeros(0) for marker in markers})
+    save_file(kept, str(path), metadata={"format": "pt", **_config(layout), **(metadata or {})})
+    return Path(path)
+
+
+def tiny_layout(family: str = "SD1", **widths: Any) -> Layout:
+    """The layout that `write_tiny_checkpoint` uses for these arguments."""
+    return Layout(**{**LAYOUTS[family].__dict__, **widths})
+
+
+def tiny_tensors(layout: Layout, seed: int = 0) -> dict[str, Tensor]:
+    """Every tensor of the file, float32 (`position_ids` excepted)."""
+    weights = _Weights(seed)
+    _unet(weights, layout, "model.diffusion_model.")
+    _vae(weights, layout, "first_stage_model.")
+    if layout.family == "SD1":
+        _clip(weights, layout, "cond_stage_model.transformer.text_model.")
+    elif layout.family == "SD2":
+        _open_clip(weights, layout, "cond_stage_model.model.")
+    elif layout.family == "SDXL":
+        _clip(weights, layout, "conditioner.embedders.0.transformer.text_model.")
+        _open_clip(weights, layout, "conditioner.embedders.1.model.")
+    else:
+        _open_clip(weights, layout, "conditioner.embedders.0.model.")
+    return weights.tensors
+
+
+def _config(layout: Layout) -> dict[str, str]:
+    config: dict[str, Any] = dict(layout.extra)
+    if layout.heads is not None:
+        config.setdefault("unet", {})["num_attention_heads"] = layout.heads
+    if layout.groups is not None:
+        config.setdefault("unet", {})["norm_num_groups"] = layout.groups
+        config.setdefault("vae", {})["norm_num_groups"] = layout.groups
+    if layout.text_heads is not None:
+        config["text"] = {"num_attention_heads": layout.text_heads}
+    return {"easel.config": json.dumps(config)} if config else {}
+
+
+class _Weights:
+    """Random tensors, scaled so that activations keep their size through the network."""
+
+    def __init__(self, seed: int) -> None:
+        self.generator = torch.Generator().manual_seed(seed)
+        self.tensors: dict[str, Tensor] = {}
+
+    def random(self, name: str, *shape: int, scale: float) -> None:
+        self.tensors[name] = torch.randn(shape, generator=self.generator) * scale
+
+    def linear(self, name: str, inward: int, outward: int, bias: bool = True) -> None:
+        self.random(f"{name}.weight", outward, inward, scale=1 / math.sqrt(inward))
+        if bias:
+            self.random(f"{name}.bias", outward, scale=0.05)
+
+    def convolution(self, name: str, inward: int, outward: int, side: int) -> None:
+        self.random(f"{name}.weight", outward, inward, side, side, scale=1 / math.sqrt(inward * side * side))
+        self.random(f"{name}.bias", outward, scale=0.05)
+
+    def norm(self, name: str, width: int) -> None:
+        self.random(f"{name}.weight", width, scale=0.1)
+        self.tensors[f"{name}.weight"] += 1
+        self.random(f"{name}.bias", width, scale=0.1)
+
+
+def _unet(weights: _Weights, layout: Layout, prefix: str) -> None:
+    first, time = layout.channels[0], 4 * layout.channels[0]
+
+    def resnet(name: str, inward: int, outward: int) -> None:
+        weights.norm(f"{name}.in_layers.0", inward)
+        weights.convolution(f"{name}.in_layers.2", inward, outward, 3)
+        weights.linear(f"{name}.emb_layers.1", time, outward)
+        weights.norm(f"{name}.out_layers.0", outward)
+        weights.convolution(f"{name}.out_layers.3", outward, outward, 3)
+        if inward != outward:
+            weights.convolution(f"{name}.skip_connection", inward, outward, 1)
+
+    def transformer(name: str, width: int, depth: int) -> None:
+        def projection(part: str) -> None:
+            if layout.linear:
+                weights.linear(f"{name}.{part}", width, width)
+            else:
+                weights.convolution(f"{name}.{part}", width, width, 1)
+
+        weights.norm(f"{name}.norm", width)
+        projection("proj_in")
+        for number in range(depth):
+            block = f"{name}.transformer_blocks.{number}"
+            for attention, context in (("attn1", width), ("attn2", layout.context_width)):
+                weights.linear(f"{block}.{attention}.to_q", width, width, bias=False)
+                weights.linear(f"{block}.{attention}.to_k", context, width, bias=False)
+                weights.linear(f"{block}.{attention}.to_v", context, width, bias=False)
+                weights.linear(f"{block}.{attention}.to_out.0", width, width)
+            weights.linear(f"{block}.ff.net.0.proj", width, 8 * width)
+            weights.linear(f"{block}.ff.net.2", 4 * width, width)
+            for norm in (1, 2, 3):
+                weights.norm(f"{block}.norm{norm}", width)
+        projection("proj_out")
+
+    weights.linear(f"{prefix}time_embed.0", first, time)
+    weights.linear(f"{prefix}time_embed.2", time, time)
+    if layout.label_width:
+        weights.linear(f"{prefix}label_emb.0.0", layout.label_width, time)
+        weights.linear(f"{prefix}label_emb.0.2", time, time)
+    weights.convolution(f"{prefix}input_blocks.0.0", layout.in_channels, first, 3)
+    number, width, skips = 1, first, [first]
+    for level, channels in enumerate(layout.channels):
+        for _ in range(layout.layers):
+            resnet(f"{prefix}input_blocks.{number}.0", width, channels)
+            width = channels
+            if layout.depths[level]:
+                transformer(f"{prefix}input_blocks.{number}.1", width, layout.depths[level])
+            skips.append(width)
+            number += 1
+        if level < len(layout.channels) - 1:
+            weights.convolution(f"{prefix}input_blocks.{number}.0.op", width, width, 3)
+            skips.append(width)
+            number += 1
+    resnet(f"{prefix}middle_block.0", width, width)
+    transformer(f"{prefix}middle_block.1", width, layout.middle_depth)
+    resnet(f"{prefix}middle_block.2", width, width)
+    number = 0
+    for level, channels in reversed(list(enumerate(layout.channels))):
+        for layer in range(layout.layers + 1):
+            resnet(f"{prefix}output_blocks.{number}.0", width + skips.pop(), channels)
+            width, place = channels, 1
+            if layout.depths[level]:
+                transformer(f"{prefix}output_blocks.{number}.1", width, layout.depths[level])
+                place = 2
+            if level and layer == layout.layers:
+                weights.convolution(f"{prefix}output_blocks.{number}.{place}.conv", width, width, 3)
+            number += 1
+    weights.norm(f"{prefix}out.0", first)
+    weights.convolution(f"{prefix}out.2", first, 4, 3)
+
+
+def _vae(weights: _Weights, layout: Layout, prefix: str) -> None:
+    channels = layout.vae_channels
+
+    def resnet(name: str, inward: int, outward: int) -> None:
+        weights.norm(f"{name}.norm1", inward)
+        weights.convolution(f"{name}.conv1", inward, outward, 3)
+        weights.norm(f"{name}.norm2", outward)
+        weights.convolution(f"{name}.conv2", outward, outward, 3)
+        if inward != outward:
+            weights.convolution(f"{name}.nin_shortcut", inward, outward, 1)
+
+    def middle(name: str, width: int) -> None:
+        resnet(f"{name}.block_1", width, width)
+        weights.norm(f"{name}.attn_1.norm", width)
+        for part in ("q", "k", "v", "proj_out"):
+            weights.convolution(f"{name}.attn_1.{part}", width, width, 1)
+        resnet(f"{name}.block_2", width, width)
+
+    encoder, decoder = f"{prefix}encoder", f"{prefix}decoder"
+    weights.convolution(f"{encoder}.conv_in", 3, channels[0], 3)
+    width = channels[0]
+    for level, outward in enumerate(channels):
+        for layer in range(layout.vae_layers):
+            resnet(f"{encoder}.down.{level}.block.{layer}", width, outward)
+            width = outward
+        if level < len(channels) - 1:
+            weights.convolution(f"{encoder}.down.{level}.downsample.conv", width, width, 3)
+    middle(f"{encoder}.mid", width)
+    weights.norm(f"{encoder}.norm_out", width)
+    weights.convolution(f"{encoder}.conv_out", width, 8, 3)
+    weights.convolution(f"{prefix}quant_conv", 8, 8, 1)
+    weights.convolution(f"{prefix}post_quant_conv", 4, 4, 1)
+    weights.convolution(f"{decoder}.conv_in", 4, width, 3)
+    middle(f"{decoder}.mid", width)
+    for level, outward in reversed(list(enumerate(channels))):
+        for layer in range(layout.vae_layers + 1):
+            resnet(f"{decoder}.up.{level}.block.{layer}", width, outward)
+            width = outward
+        if level:
+            weights.convolution(f"{decoder}.up.{level}.upsample.conv", width, width, 3)
+    weights.norm(f"{decoder}.norm_out", width)
+    weights.convolution(f"{decoder}.conv_out", width, 3, 3)
+
+
+def _clip(weights: _Weights, layout: Layout, prefix: str) -> None:
+    width = layout.text_width
+    weights.random(f"{prefix}embeddings.token_embedding.weight", layout.vocabulary, width, scale=0.5)
+    weights.random(f"{prefix}embeddings.position_embedding.weight", LENGTH, width, scale=0.2)
+    weights.tensors[f"{prefix}embeddings.position_ids"] = torch.arange(LENGTH)[None]
+    for number in range(layout.text_layers):
+        layer = f"{prefix}encoder.layers.{number}"
+        for part in ("q_proj", "k_proj", "v_proj", "out_proj"):
+            weights.linear(f"{layer}.self_attn.{part}", width, width)
+        weights.linear(f"{layer}.mlp.fc1", width, 4 * width)
+        weights.linear(f"{layer}.mlp.fc2", 4 * width, width)
+        weights.norm(f"{layer}.layer_norm1", width)
+        weights.norm(f"{layer}.layer_norm2", width)
+    weights.norm(f"{prefix}final_layer_norm", width)
+
+
+def _open_clip(weights: _Weights, layout: Layout, prefix: str) -> None:
+    width = layout.text_width
+    weights.random(f"{prefix}token_embedding.weight", layout.vocabulary, width, scale=0.5)
+    weights.random(f"{prefix}positional_embedding", LENGTH, width, scale=0.2)
+    for number in range(layout.text_layers):
+        layer = f"{prefix}transformer.resblocks.{number}"
+        weights.random(f"{layer}.attn.in_proj_weight", 3 * width, width, scale=1 / math.sqrt(width))
+        weights.random(f"{layer}.attn.in_proj_bias", 3 * width, scale=0.05)
+        weights.linear(f"{layer}.attn.out_proj", width, width)
+        weights.linear(f"{layer}.mlp.c_fc", width, 4 * width)
+        weights.linear(f"{layer}.mlp.c_proj", 4 * width, width)
+        weights.norm(f"{layer}.ln_1", width)
+        weights.norm(f"{layer}.ln_2", width)
+    weights.norm(f"{prefix}ln_final", width)
+    weights.random(f"{prefix}text_projection", width, width, scale=1 / math.sqrt(width))
+    weights.tensors[f"{prefix}logit_scale"] = torch.tensor(4.6052)
