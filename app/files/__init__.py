@@ -17,6 +17,7 @@ from app.files.headers import Header, TensorPlace, read_header
 from app.files.library import ModelLibrary
 from app.files.model_file import Identity, ModelFile, Problem
 from app.files.recognise import Recognised, recognise
+from app.files.sidecars import Sidecars, config_of, preview_of, sidecars
 
 __all__ = [
     "CHECKPOINT",
@@ -36,7 +37,11 @@ __all__ = [
     "ModelLibrary",
     "Problem",
     "Recognised",
+    "Sidecars",
     "TensorPlace",
+    "config_of",
+    "preview_of",
     "read_header",
     "recognise",
+    "sidecars",
 ]

@@ -150,24 +150,27 @@ def _no_constant(word: str) -> float:
 
 
 def _place(name: str, fields: Any, start: int) -> TensorPlace:
-    shown = f"tensor '{name[:100]}'"
-    if not isinstance(fields, dict) or fields.keys() != {"dtype", "shape", "data_offsets"}:
-        raise _Refused(f"{shown} lacks its type, shape or place")
-    dtype, shape, offsets = fields["dtype"], fields["shape"], fields["data_offsets"]
+    try:
+        dtype, shape, offsets = fields["dtype"], fields["shape"], fields["data_offsets"]
+    except (KeyError, TypeError, IndexError):
+        raise _Refused(f"tensor '{name[:100]}' lacks its type, shape or place") from None
     if not isinstance(dtype, str) or dtype not in DTYPE_BITS:
-        raise _Refused(f"{shown} is of the unknown type {str(dtype)[:40]}")
+        raise _Refused(f"tensor '{name[:100]}' is of the unknown type {str(dtype)[:40]}")
     if not _natural(shape) or len(shape) > _MOST_DIMENSIONS:
-        raise _Refused(f"{shown} has an impossible shape")
+        raise _Refused(f"tensor '{name[:100]}' has an impossible shape")
     if not _natural(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
-        raise _Refused(f"{shown} has an impossible place")
-    if math.prod(shape) * DTYPE_BITS[dtype] != 8 * (offsets[1] - offsets[0]):
-        raise _Refused(f"the shape of {shown} does not fit its {offsets[1] - offsets[0]:,} bytes")
-    return TensorPlace(dtype, tuple(shape), start + offsets[0], start + offsets[1])
+        raise _Refused(f"tensor '{name[:100]}' has an impossible place")
+    begin, end = offsets
+    if math.prod(shape) * DTYPE_BITS[dtype] != 8 * (end - begin):
+        raise _Refused(f"the shape of tensor '{name[:100]}' does not fit its {end - begin:,} bytes")
+    return TensorPlace(dtype, tuple(shape), start + begin, start + end)
 
 
 def _natural(numbers: Any) -> bool:
-    # `type`, not isinstance: JSON's true is an int to Python.
-    return isinstance(numbers, list) and all(type(number) is int and 0 <= number < 2**63 for number in numbers)
+    # `type`, not isinstance: JSON's true is an int to Python. Millions of lists pass here when a library is new.
+    if not isinstance(numbers, list):
+        return False
+    return not numbers or (set(map(type, numbers)) == {int} and min(numbers) >= 0 and max(numbers) < 2**63)
 
 
 def _check_layout(tensors: dict[str, TensorPlace], start: int, size: int) -> None:

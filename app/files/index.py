@@ -62,10 +62,12 @@ class FileIndex:
         rows = self._read("SELECT path, size, mtime_ns, algorithm, value FROM hash")
         return {(Identity(os.fsdecode(path), size, time), name): value for path, size, time, name, value in rows}
 
-    def remember_hash(self, file: Identity, algorithm: str, value: str) -> None:
-        """Keep one hash; the path's older one by the same algorithm is replaced."""
-        row = (os.fsencode(file.path), file.size, file.mtime_ns, algorithm, value)
-        self._write("INSERT OR REPLACE INTO hash VALUES (?, ?, ?, ?, ?)", [row])
+    def remember_hashes(self, values: Mapping[Identity, str], algorithm: str) -> None:
+        """Keep hashes; a path's older one by the same algorithm is replaced."""
+        self._write(
+            "INSERT OR REPLACE INTO hash VALUES (?, ?, ?, ?, ?)",
+            ((os.fsencode(file.path), file.size, file.mtime_ns, algorithm, value) for file, value in values.items()),
+        )
 
     def close(self) -> None:
         """Close the database."""

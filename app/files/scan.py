@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from app.files.folders import CHECKPOINT, KINDS, VAE, Folders
+from app.files.folders import CHECKPOINT, VAE, Folders
+from app.files.model_file import Identity
 
 MODEL_ENDINGS = (".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin", ".gguf")
 _VAE_ENDINGS = (".vae.safetensors", ".vae.ckpt", ".vae.pt")
@@ -21,22 +22,39 @@ class Found(NamedTuple):
     """One file, or one folder in diffusers' layout. mtime_ns, size: of a folder, newest and sum of its files."""
 
     path: Path
-    kind: str
     name: str
     size: int
     mtime_ns: int
     folder: bool = False
     problem: str = ""
 
+    @property
+    def identity(self) -> Identity:
+        """What the library's memory knows it by."""
+        return Identity(str(self.path), self.size, self.mtime_ns)
 
-def scan(folders: Folders) -> list[Found]:
-    """The files of every kind, each path once, in the order of the folders and then of the names."""
-    found: dict[tuple[str, str], Found] = {}
-    for kind in KINDS:
-        for root in folders.of_kind(kind):
-            for file in sorted(_walk(root, kind), key=lambda file: natural(file.name)):
-                found.setdefault((file.kind, str(file.path)), file)
+
+def scan(folders: Folders, kind: str) -> list[Found]:
+    """The files of one kind, each path once, in the order of the folders and then of the names.
+
+    Checkpoint folders also hold VAEs, told by `.vae.` in their names (a1111-facts 6.5).
+    """
+    found: dict[str, Found] = {}
+    for root in folders.of_kind(kind):
+        files = (file for file in _walk(root) if kind != CHECKPOINT or not _is_vae(file))
+        found.update((str(file.path), file) for file in _in_order(files) if str(file.path) not in found)
+    if kind == VAE:
+        for root in folders.of_kind(CHECKPOINT):
+            found.update((str(file.path), file) for file in _in_order(filter(_is_vae, _walk(root))))
     return list(found.values())
+
+
+def _is_vae(file: Found) -> bool:
+    return file.name.lower().endswith(_VAE_ENDINGS)
+
+
+def _in_order(files: Iterable[Found]) -> list[Found]:
+    return sorted(files, key=lambda file: natural(file.name))
 
 
 def natural(name: str) -> list[str]:
@@ -44,7 +62,7 @@ def natural(name: str) -> list[str]:
     return [part.zfill(12) if part.isdecimal() else part for part in re.split(r"(\d+)", name.casefold())]
 
 
-def _walk(root: Path, kind: str) -> Iterator[Found]:
+def _walk(root: Path) -> Iterator[Found]:
     visited: set[tuple[int, int]] = set()
     waiting = [(str(root), "")]
     while waiting:
@@ -59,14 +77,14 @@ def _walk(root: Path, kind: str) -> Iterator[Found]:
         except OSError:
             continue  # a folder that is not there, or not ours to read, holds no models
         if relative and any(entry.name == "model_index.json" for entry in entries):
-            yield _diffusers_folder(Path(folder), kind, relative)
+            yield _diffusers_folder(Path(folder), relative)
             continue
         for entry in entries:
             name = f"{relative}/{entry.name}" if relative else entry.name
             if _is_folder(entry):
                 waiting.append((entry.path, name))
             elif entry.name.lower().endswith(MODEL_ENDINGS) and not entry.name.startswith("._"):
-                yield _file(entry, kind, name)
+                yield _file(entry, name)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -76,18 +94,16 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _file(entry: os.DirEntry[str], kind: str, name: str) -> Found:
-    if kind == CHECKPOINT and entry.name.lower().endswith(_VAE_ENDINGS):
-        kind = VAE
+def _file(entry: os.DirEntry[str], name: str) -> Found:
     try:
         status = entry.stat()
     except OSError as error:
         why = "the link leads nowhere" if entry.is_symlink() else str(error.strerror or error)
-        return Found(Path(entry.path), kind, name, 0, 0, problem=why)
-    return Found(Path(entry.path), kind, name, status.st_size, status.st_mtime_ns)
+        return Found(Path(entry.path), name, 0, 0, problem=why)
+    return Found(Path(entry.path), name, status.st_size, status.st_mtime_ns)
 
 
-def _diffusers_folder(folder: Path, kind: str, name: str) -> Found:
+def _diffusers_folder(folder: Path, name: str) -> Found:
     # Parts lie at most one folder deep; what lies deeper (a hub's cache) is not the model.
     size, newest = 0, 0
     for path in (*folder.glob("*"), *folder.glob("*/*")):
@@ -97,4 +113,4 @@ def _diffusers_folder(folder: Path, kind: str, name: str) -> Found:
             continue
         if not path.is_dir():
             size, newest = size + status.st_size, max(newest, status.st_mtime_ns)
-    return Found(folder, kind, name, size, newest, folder=True)
+    return Found(folder, name, size, newest, folder=True)
