@@ -47,7 +47,7 @@ def seamless(modules: Iterable[nn.Module]) -> Callable[[], None]:
 
     Weights are not touched. The 1x1 convolutions and the encoder's own one-sided padding have nothing to wrap.
     """
-    changed: list[tuple[nn.Conv2d, str]] = []
+    changed: list[tuple[nn.Conv2d, Any]] = []
     for module in modules:
         for layer in module.modules():
             if isinstance(layer, nn.Conv2d) and layer.padding_mode != "circular":

@@ -24,7 +24,7 @@ def thumbnail(latent: Tensor, rows: Rows) -> Image.Image:
     table = torch.tensor(rows, dtype=torch.float32)
     mixed = torch.einsum("chw,cr->hwr", cells, table[:-1]) + table[-1]
     pixels = mixed.nan_to_num(0.0).add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
-    return Image.fromarray(pixels.numpy(), "RGB")
+    return Image.fromarray(pixels.numpy())
 
 
 def fit_preview(latents: Tensor, pictures: Tensor) -> tuple[tuple[float, float, float], ...]:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+import zlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 VOCABULARY = 49408
@@ -84,12 +84,39 @@ def write_tiny_checkpoint(
     markers: empty tensors such as 'v_pred'. without: prefixes of tensors to leave out.
     """
     layout = tiny_layout(family, **widths)
-    tensors = tiny_tensors(layout, seed)
-    kept = {name: t.to(dtype) if t.is_floating_point() else t for name, t in tensors.items()}
-    kept = {name: t.contiguous() for name, t in kept.items() if not name.startswith(tuple(without))}
-    kept.update({marker: torch.zeros(0) for marker in markers})
-    save_file(kept, str(path), metadata={"format": "pt", **_config(layout), **(metadata or {})})
+    weights = original_weights(layout, seed)
+    kept = {name: make for name, make in weights.makers.items() if not name.startswith(tuple(without))}
+    for marker in markers:
+        weights.shapes[marker] = (0,)
+        kept[marker] = lambda: torch.zeros(0)
+    shapes = {name: weights.shapes[name] for name in kept}
+    write_safetensors(path, shapes, kept, dtype, {"format": "pt", **_config(layout), **(metadata or {})})
     return Path(path)
+
+
+def write_safetensors(
+    path: str | Path,
+    shapes: Mapping[str, tuple[int, ...]],
+    makers: Mapping[str, Callable[[], Tensor]],
+    dtype: torch.dtype,
+    metadata: Mapping[str, str],
+) -> None:
+    """Write tensors one by one, so that full-size files need no memory; 'position_ids' stay whole numbers."""
+    word = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}[dtype]
+    header: dict[str, Any] = {"__metadata__": dict(metadata)}
+    end = 0
+    for name in sorted(makers, key=lambda name: (not name.endswith("position_ids"), name)):
+        whole = name.endswith("position_ids")
+        begin, end = end, end + math.prod(shapes[name]) * (8 if whole else dtype.itemsize)
+        header[name] = {"dtype": "I64" if whole else word, "shape": list(shapes[name]), "data_offsets": [begin, end]}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with Path(path).open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for name in list(header)[1:]:
+            tensor = makers[name]()
+            tensor = tensor.to(dtype) if tensor.is_floating_point() else tensor
+            file.write(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
 
 
 def tiny_layout(family: str = "SD1", **widths: Any) -> Layout:
@@ -97,9 +124,14 @@ def tiny_layout(family: str = "SD1", **widths: Any) -> Layout:
     return Layout(**{**LAYOUTS[family].__dict__, **widths})
 
 
-def tiny_tensors(layout: Layout, seed: int = 0) -> dict[str, Tensor]:
+def original_tensors(layout: Layout, seed: int = 0) -> dict[str, Tensor]:
     """Every tensor of the file, float32 (`position_ids` excepted)."""
-    weights = _Weights(seed)
+    return {name: make() for name, make in original_weights(layout, seed).makers.items()}
+
+
+def original_weights(layout: Layout, seed: int = 0) -> Weights:
+    """Names and shapes of every tensor of the file, and what makes each one."""
+    weights = Weights(seed)
     _unet(weights, layout, "model.diffusion_model.")
     _vae(weights, layout, "first_stage_model.")
     if layout.family == "SD1":
@@ -111,7 +143,7 @@ def tiny_tensors(layout: Layout, seed: int = 0) -> dict[str, Tensor]:
         _open_clip(weights, layout, "conditioner.embedders.1.model.")
     else:
         _open_clip(weights, layout, "conditioner.embedders.0.model.")
-    return weights.tensors
+    return weights
 
 
 def _config(layout: Layout) -> dict[str, str]:
@@ -126,15 +158,23 @@ def _config(layout: Layout) -> dict[str, str]:
     return {"easel.config": json.dumps(config)} if config else {}
 
 
-class _Weights:
-    """Random tensors, scaled so that activations keep their size through the network."""
+class Weights:
+    """Random tensors by name, made when asked for, scaled so that activations keep their size through the network."""
 
     def __init__(self, seed: int) -> None:
-        self.generator = torch.Generator().manual_seed(seed)
-        self.tensors: dict[str, Tensor] = {}
+        self.seed = seed
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        self.makers: dict[str, Callable[[], Tensor]] = {}
 
-    def random(self, name: str, *shape: int, scale: float) -> None:
-        self.tensors[name] = torch.randn(shape, generator=self.generator) * scale
+    def random(self, name: str, *shape: int, scale: float, mean: float = 0.0) -> None:
+        def make() -> Tensor:
+            generator = torch.Generator().manual_seed(zlib.crc32(name.encode()) + (self.seed << 32))
+            return torch.randn(shape, generator=generator).mul_(scale).add_(mean)
+
+        self.put(name, shape, make)
+
+    def put(self, name: str, shape: tuple[int, ...], make: Callable[[], Tensor]) -> None:
+        self.shapes[name], self.makers[name] = shape, make
 
     def linear(self, name: str, inward: int, outward: int, bias: bool = True) -> None:
         self.random(f"{name}.weight", outward, inward, scale=1 / math.sqrt(inward))
@@ -146,12 +186,11 @@ class _Weights:
         self.random(f"{name}.bias", outward, scale=0.05)
 
     def norm(self, name: str, width: int) -> None:
-        self.random(f"{name}.weight", width, scale=0.1)
-        self.tensors[f"{name}.weight"] += 1
+        self.random(f"{name}.weight", width, scale=0.1, mean=1.0)
         self.random(f"{name}.bias", width, scale=0.1)
 
 
-def _unet(weights: _Weights, layout: Layout, prefix: str) -> None:
+def _unet(weights: Weights, layout: Layout, prefix: str) -> None:
     first, time = layout.channels[0], 4 * layout.channels[0]
 
     def resnet(name: str, inward: int, outward: int) -> None:
@@ -222,7 +261,7 @@ def _unet(weights: _Weights, layout: Layout, prefix: str) -> None:
     weights.convolution(f"{prefix}out.2", first, 4, 3)
 
 
-def _vae(weights: _Weights, layout: Layout, prefix: str) -> None:
+def _vae(weights: Weights, layout: Layout, prefix: str) -> None:
     channels = layout.vae_channels
 
     def resnet(name: str, inward: int, outward: int) -> None:
@@ -266,11 +305,11 @@ def _vae(weights: _Weights, layout: Layout, prefix: str) -> None:
     weights.convolution(f"{decoder}.conv_out", width, 3, 3)
 
 
-def _clip(weights: _Weights, layout: Layout, prefix: str) -> None:
+def _clip(weights: Weights, layout: Layout, prefix: str) -> None:
     width = layout.text_width
     weights.random(f"{prefix}embeddings.token_embedding.weight", layout.vocabulary, width, scale=0.5)
     weights.random(f"{prefix}embeddings.position_embedding.weight", LENGTH, width, scale=0.2)
-    weights.tensors[f"{prefix}embeddings.position_ids"] = torch.arange(LENGTH)[None]
+    weights.put(f"{prefix}embeddings.position_ids", (1, LENGTH), lambda: torch.arange(LENGTH)[None])
     for number in range(layout.text_layers):
         layer = f"{prefix}encoder.layers.{number}"
         for part in ("q_proj", "k_proj", "v_proj", "out_proj"):
@@ -282,7 +321,7 @@ def _clip(weights: _Weights, layout: Layout, prefix: str) -> None:
     weights.norm(f"{prefix}final_layer_norm", width)
 
 
-def _open_clip(weights: _Weights, layout: Layout, prefix: str) -> None:
+def _open_clip(weights: Weights, layout: Layout, prefix: str) -> None:
     width = layout.text_width
     weights.random(f"{prefix}token_embedding.weight", layout.vocabulary, width, scale=0.5)
     weights.random(f"{prefix}positional_embedding", LENGTH, width, scale=0.2)
@@ -297,4 +336,4 @@ def _open_clip(weights: _Weights, layout: Layout, prefix: str) -> None:
         weights.norm(f"{layer}.ln_2", width)
     weights.norm(f"{prefix}ln_final", width)
     weights.random(f"{prefix}text_projection", width, width, scale=1 / math.sqrt(width))
-    weights.tensors[f"{prefix}logit_scale"] = torch.tensor(4.6052)
+    weights.put(f"{prefix}logit_scale", (), lambda: torch.tensor(4.6052))
