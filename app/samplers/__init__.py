@@ -1,5 +1,32 @@
-"""Samplers, schedules and noise, as generators that know nothing of prompts."""
+"""Samplers, schedules and noise: how the way from noise to picture is walked, without knowing what is pictured."""
 
+from app.samplers.model_sigmas import ModelSigmas
+from app.samplers.noise import ImageNoise, NoiseOptions
+from app.samplers.planning import Plan, ScheduleOptions, img2img_steps, plan, plan_img2img
 from app.samplers.sampler import BrownianNoise, Denoised, Noise, Point, Sampler, SamplerOptions, Sampling
+from app.samplers.schedules import SCHEDULES, Schedule, ScheduleInputs
+from app.samplers.table import SAMPLERS, calls_planned, model_calls
 
-__all__ = ["BrownianNoise", "Denoised", "Noise", "Point", "Sampler", "SamplerOptions", "Sampling"]
+__all__ = [
+    "SAMPLERS",
+    "SCHEDULES",
+    "BrownianNoise",
+    "Denoised",
+    "ImageNoise",
+    "ModelSigmas",
+    "Noise",
+    "NoiseOptions",
+    "Plan",
+    "Point",
+    "Sampler",
+    "SamplerOptions",
+    "Sampling",
+    "Schedule",
+    "ScheduleInputs",
+    "ScheduleOptions",
+    "calls_planned",
+    "img2img_steps",
+    "model_calls",
+    "plan",
+    "plan_img2img",
+]

@@ -5,7 +5,11 @@ Facts without torch: the functions behind the names live in `app.samplers`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import NamedTuple
+
+from app.schema.errors import UnknownChoice
 
 
 class SamplerName(NamedTuple):
@@ -14,7 +18,8 @@ class SamplerName(NamedTuple):
     default_schedule: label used when the schedule is Automatic, "" for Uniform.
     second_order: two model calls a step. ancestral: reads eta and ENSD. brownian: draws Brownian-tree noise.
     discard_next_to_last: computes one sigma more and drops the one before the last. timestep: works on
-    DDIM's integer timesteps and ignores the schedule.
+    DDIM's integer timesteps and ignores the schedule. cfg_scale_factor: what the CFG scale is multiplied by.
+    needs_uncond: reads the unconditional prediction apart (CFG++).
     """
 
     name: str
@@ -25,6 +30,8 @@ class SamplerName(NamedTuple):
     brownian: bool = False
     discard_next_to_last: bool = False
     timestep: bool = False
+    cfg_scale_factor: float = 1.0
+    needs_uncond: bool = False
 
 
 class ScheduleName(NamedTuple):
@@ -60,7 +67,7 @@ SAMPLER_NAMES: tuple[SamplerName, ...] = (
     SamplerName("DPM adaptive", ("k_dpm_ad",), ancestral=True),
     SamplerName("Restart", ("restart",), "Karras", second_order=True),
     SamplerName("DDIM", ("ddim",), timestep=True),
-    SamplerName("DDIM CFG++", ("ddim_cfgpp",), timestep=True),
+    SamplerName("DDIM CFG++", ("ddim_cfgpp",), timestep=True, cfg_scale_factor=1 / 12.5, needs_uncond=True),
     SamplerName("PLMS", ("plms",), timestep=True),
     SamplerName("UniPC", ("unipc",), timestep=True),
     SamplerName("LCM", ("k_lcm",)),
@@ -80,3 +87,71 @@ SCHEDULE_NAMES: tuple[ScheduleName, ...] = (
     ScheduleName("DDIM", "ddim", needs_model=True),
     ScheduleName("Beta", "beta", needs_model=True),
 )
+
+
+def find_sampler(name: str) -> SamplerName:
+    """The sampler of this name, else of this alias, capitals aside. Raises UnknownChoice with the nearest names."""
+    wanted = name.strip().casefold()
+    for sampler in SAMPLER_NAMES:
+        if sampler.name.casefold() == wanted:
+            return sampler
+    for sampler in SAMPLER_NAMES:
+        if wanted in sampler.aliases:
+            return sampler
+    raise _unknown("sampler", name, (sampler.name for sampler in SAMPLER_NAMES))
+
+
+def find_schedule(name: str) -> ScheduleName:
+    """The schedule of this label, name or alias, capitals aside. Raises UnknownChoice with the nearest labels."""
+    wanted = name.strip().casefold()
+    for schedule in SCHEDULE_NAMES:
+        if wanted in (known.casefold() for known in (schedule.label, schedule.name, *schedule.aliases)):
+            return schedule
+    raise _unknown("schedule", name, (schedule.label for schedule in SCHEDULE_NAMES))
+
+
+def split_sampler_name(name: str | None, schedule: str | None, *, convert_automatic: bool = True) -> tuple[str, str]:
+    """(sampler, schedule label) of what old infotexts and clients write, such as "DPM++ 2M Karras".
+
+    A schedule at the end of the name goes before the one given apart. A schedule that is missing or unknown is
+    Automatic, as in A1111; an empty name is the default sampler. convert_automatic: the sampler's own default schedule
+    is called Automatic too. Raises UnknownChoice for an unknown sampler, where A1111 takes its first one; of two
+    endings that fit ("SGM Uniform" and "Uniform") the longer one counts, where A1111 takes the shorter.
+    """
+    label = _schedule_or_automatic(schedule)
+    rest = (name or "").strip() or DEFAULT_SAMPLER
+    if not _is_sampler(rest):
+        ending = max(_endings(rest), key=lambda found: len(found[0]), default=None)
+        if ending is not None:
+            text, label = ending
+            rest = rest[: -len(text)]
+    sampler = find_sampler(rest)
+    if convert_automatic and label == sampler.default_schedule:
+        label = AUTOMATIC
+    return sampler.name, label
+
+
+def _endings(name: str) -> Iterable[tuple[str, str]]:
+    """(the text at the end, the schedule's label) for each schedule that the name ends in."""
+    for schedule in SCHEDULE_NAMES:
+        for known in (schedule.label, schedule.name, *schedule.aliases):
+            if name.casefold().endswith(f" {known}".casefold()):
+                yield f" {known}", schedule.label
+
+
+def _is_sampler(name: str) -> bool:
+    return any(name.casefold() in (sampler.name.casefold(), *sampler.aliases) for sampler in SAMPLER_NAMES)
+
+
+def _schedule_or_automatic(name: str | None) -> str:
+    try:
+        return find_schedule(name or AUTOMATIC).label
+    except UnknownChoice:
+        return AUTOMATIC
+
+
+def _unknown(kind: str, name: str, known: Iterable[str]) -> UnknownChoice:
+    by_folded = {label.casefold(): label for label in known}
+    near = [by_folded[match] for match in get_close_matches(name.strip().casefold(), by_folded, n=3, cutoff=0.5)]
+    hint = f"Nearest: {', '.join(near)}." if near else f"Known: {', '.join(by_folded.values())}."
+    return UnknownChoice(f"There is no {kind} called {name[:80]!r}.", field=kind, hint=hint)
