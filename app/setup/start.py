@@ -98,9 +98,14 @@ def run(arguments: list[str], testing: bool) -> int:
         return test(arguments[1:])
     from app.setup.conflicts import torchvision_problem  # noqa: PLC0415 - needs the packages
 
-    if problem := torchvision_problem():
+    if arguments[:1] != ["doctor"] and (problem := torchvision_problem()):
         print(problem, file=sys.stderr)
         return 1
-    from app.launch import main  # noqa: PLC0415 - needs the packages
-
+    try:
+        from app.launch import main  # noqa: PLC0415 - needs the packages
+    except ModuleNotFoundError as missing:
+        if missing.name is None or missing.name.startswith("app"):
+            raise
+        print(f"{missing.name} is not installed here. Start once without --skip-install.", file=sys.stderr)
+        return 1
     return main(arguments)

@@ -1,0 +1,86 @@
+"""Chooses the sub-command, runs it, and turns errors meant for people into lines and an exit status."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+
+from app import __version__
+from app.cli import doctor, generate, models
+from app.cli.arguments import Parser, add_flags, launch_options, read
+from app.cli.factories import Factories
+from app.schema.errors import EaselError, InvalidField, NotServedYet, UnknownChoice
+from app.schema.flags import FLAGS
+
+Command = Callable[[Sequence[str], Mapping[str, str], Factories], int]
+
+WRONG_USE = 2
+STOPPED = 130
+
+OVERVIEW = f"""\
+Easel {__version__}: a Stable Diffusion web UI.
+
+  webui.py [flags]                       start the server and open the page
+  webui.py generate "a prompt" [...]     make pictures without the page
+  webui.py models [list|info]            what is in the model folders
+  webui.py doctor                        what this machine has, and what repairs what is wrong
+  webui.py test [--slow]                 run the test-suite
+
+`webui.py COMMAND --help` says what a command reads. COMMANDLINE_ARGS may hold flags for every start.
+"""
+
+
+def serve(arguments: Sequence[str], environ: Mapping[str, str], factories: Factories) -> int:
+    """The server; what there is without a sub-command."""
+    parser = Parser(prog="webui.py", description=OVERVIEW, epilog=_not_served(), usage="webui.py [COMMAND] [flags]")
+    add_flags(parser)
+    return factories.serve(launch_options(environ, read(parser, arguments, environ)))
+
+
+def train(arguments: Sequence[str], environ: Mapping[str, str], factories: Factories) -> int:
+    """Training has no command yet."""
+    raise NotServedYet("Training is not served yet.", hint="It comes with the Train tab.")
+
+
+COMMANDS: dict[str, Command] = {
+    "serve": serve,
+    "generate": generate.run,
+    "models": models.run,
+    "doctor": doctor.run,
+    "train": train,
+}
+
+
+def main(arguments: Sequence[str], factories: Factories, environ: Mapping[str, str] = os.environ) -> int:
+    """Run one command line; the exit status: 0, 1 when it failed, 2 when it was not understood, 130 when stopped."""
+    try:
+        command, rest = _chosen(list(arguments))
+        return command(rest, environ, factories)
+    except (InvalidField, NotServedYet) as error:
+        print(error, file=sys.stderr)
+        return WRONG_USE
+    except EaselError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return STOPPED
+
+
+def _chosen(arguments: list[str]) -> tuple[Command, list[str]]:
+    if not arguments or arguments[0].startswith("-"):
+        return serve, arguments
+    name = arguments[0]
+    if name in COMMANDS:
+        return COMMANDS[name], arguments[1:]
+    near = difflib.get_close_matches(name, COMMANDS, n=1)
+    raise UnknownChoice(
+        f"There is no command '{name}'.", hint=f"Did you mean {near[0]}?" if near else "--help lists what there is."
+    )
+
+
+def _not_served() -> str:
+    names = [row.name for row in FLAGS if row.status in ("not yet", "never")]
+    return f"Of A1111's flags, {len(names)} are not served yet; each says what to do instead when it is given."

@@ -1,0 +1,34 @@
+"""Factories: what the command line is handed to carry its commands out, since it knows neither torch nor the engine."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from app.files import ModelLibrary
+from app.jobs.jobs import Jobs
+from app.schema.flags import LaunchOptions
+from app.schema.request import GenerationRequest
+
+
+class Factories(Protocol):
+    """What `launch` builds for a command; nothing is built before it is asked for."""
+
+    def serve(self, options: LaunchOptions) -> int:
+        """Run the server until it is stopped; the exit status."""
+        ...
+
+    def library(self, options: LaunchOptions) -> ModelLibrary:
+        """The model library of the options' folders."""
+        ...
+
+    def first_request(self, options: LaunchOptions, checkpoint: str) -> GenerationRequest:
+        """What the page would start with for a checkpoint ("": the one to be chosen): its native size and so on.
+
+        Raises ModelNotFound.
+        """
+        ...
+
+    def jobs(self, options: LaunchOptions) -> AbstractContextManager[Jobs]:
+        """Jobs with an engine of this process, which holds the data folder meanwhile. Raises DataFolderInUse."""
+        ...
