@@ -86,7 +86,8 @@ class Vae:
         if bool(torch.isfinite(result).all()):
             return result
         if self.dtype != torch.float32:
-            logger.warning("%s %s gave NaN in %s; from now on it runs in float32", stage, self.name, self.dtype)
+            name, half = self.name or "of this checkpoint", str(self.dtype).removeprefix("torch.")
+            logger.warning("The VAE %s gave NaN while %s in %s; from now on it runs in float32.", name, stage, half)
             self.module.to(torch.float32)
             result = run()
             if bool(torch.isfinite(result).all()):

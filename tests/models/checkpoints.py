@@ -25,18 +25,23 @@ LENGTH = 77
 class Layout:
     """Widths of one tiny checkpoint. depths: transformer blocks per level of the U-Net, 0 for none.
 
+    up_depths: of each block on the way up, coarsest level first, where they differ from the way down (SSD-1B).
+    middle_depth: None for a middle of one residual block. second_*: of SDXL's OpenCLIP encoder, None: as the first.
     heads, groups: go into the file's metadata as 'easel.config' with `metadata=True`.
     """
 
     family: str = "SD1"
     channels: tuple[int, ...] = (32, 32, 64, 64)
     depths: tuple[int, ...] = (1, 1, 1, 0)
-    middle_depth: int = 1
+    middle_depth: int | None = 1
+    up_depths: tuple[tuple[int, ...], ...] | None = None
     layers: int = 2
     in_channels: int = 4
     linear: bool = False
     text_width: int = 32
     text_layers: int = 2
+    second_width: int | None = None
+    second_layers: int | None = None
     vocabulary: int = VOCABULARY
     vae_channels: tuple[int, ...] = (32, 32, 32, 32)
     vae_layers: int = 1
@@ -48,13 +53,18 @@ class Layout:
 
     @property
     def context_width(self) -> int:
-        """SDXL joins two text encoders of equal width here; the others have one."""
-        return self.text_width * (2 if self.family == "SDXL" else 1)
+        """SDXL joins two text encoders; the others have one."""
+        return self.text_width + self.open_clip_width if self.family == "SDXL" else self.text_width
+
+    @property
+    def open_clip_width(self) -> int:
+        """Width of the OpenCLIP encoder where there is one."""
+        return self.second_width or self.text_width
 
     @property
     def label_width(self) -> int:
         """Pooled vector and 256 sines and cosines for each size number; 0 where the family has neither."""
-        return self.text_width + 256 * self.size_numbers if self.size_numbers else 0
+        return self.open_clip_width + 256 * self.size_numbers if self.size_numbers else 0
 
 
 LAYOUTS = {
@@ -102,7 +112,7 @@ def write_safetensors(
     metadata: Mapping[str, str],
 ) -> None:
     """Write tensors one by one, so that full-size files need no memory; 'position_ids' stay whole numbers."""
-    word = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}[dtype]
+    word = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.float8_e4m3fn: "F8_E4M3"}[dtype]
     header: dict[str, Any] = {"__metadata__": dict(metadata)}
     end = 0
     for name in sorted(makers, key=lambda name: (not name.endswith("position_ids"), name)):
@@ -229,6 +239,7 @@ def _unet(weights: Weights, layout: Layout, prefix: str) -> None:
     if layout.label_width:
         weights.linear(f"{prefix}label_emb.0.0", layout.label_width, time)
         weights.linear(f"{prefix}label_emb.0.2", time, time)
+    up_depths = layout.up_depths or tuple((depth,) * (layout.layers + 1) for depth in reversed(layout.depths))
     weights.convolution(f"{prefix}input_blocks.0.0", layout.in_channels, first, 3)
     number, width, skips = 1, first, [first]
     for level, channels in enumerate(layout.channels):
@@ -244,15 +255,16 @@ def _unet(weights: Weights, layout: Layout, prefix: str) -> None:
             skips.append(width)
             number += 1
     resnet(f"{prefix}middle_block.0", width, width)
-    transformer(f"{prefix}middle_block.1", width, layout.middle_depth)
-    resnet(f"{prefix}middle_block.2", width, width)
+    if layout.middle_depth is not None:
+        transformer(f"{prefix}middle_block.1", width, layout.middle_depth)
+        resnet(f"{prefix}middle_block.2", width, width)
     number = 0
     for level, channels in reversed(list(enumerate(layout.channels))):
-        for layer in range(layout.layers + 1):
+        for layer, depth in enumerate(up_depths[len(layout.channels) - 1 - level]):
             resnet(f"{prefix}output_blocks.{number}.0", width + skips.pop(), channels)
             width, place = channels, 1
-            if layout.depths[level]:
-                transformer(f"{prefix}output_blocks.{number}.1", width, layout.depths[level])
+            if depth:
+                transformer(f"{prefix}output_blocks.{number}.1", width, depth)
                 place = 2
             if level and layer == layout.layers:
                 weights.convolution(f"{prefix}output_blocks.{number}.{place}.conv", width, width, 3)
@@ -322,10 +334,10 @@ def _clip(weights: Weights, layout: Layout, prefix: str) -> None:
 
 
 def _open_clip(weights: Weights, layout: Layout, prefix: str) -> None:
-    width = layout.text_width
+    width = layout.open_clip_width
     weights.random(f"{prefix}token_embedding.weight", layout.vocabulary, width, scale=0.5)
     weights.random(f"{prefix}positional_embedding", LENGTH, width, scale=0.2)
-    for number in range(layout.text_layers):
+    for number in range(layout.second_layers or layout.text_layers):
         layer = f"{prefix}transformer.resblocks.{number}"
         weights.random(f"{layer}.attn.in_proj_weight", 3 * width, width, scale=1 / math.sqrt(width))
         weights.random(f"{layer}.attn.in_proj_bias", 3 * width, scale=0.05)

@@ -21,9 +21,10 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 from tests.models.checkpoints import Layout
 
 
-def file_tensors(path: Path) -> dict[str, Tensor]:
-    """The file's tensors as float32."""
-    return {name: t.float() if t.is_floating_point() else t for name, t in load_file(path).items()}
+def file_tensors(path: Path, prefix: str = "") -> dict[str, Tensor]:
+    """The file's tensors whose names begin with the prefix, as float32."""
+    tensors = ((name, tensor) for name, tensor in load_file(path).items() if name.startswith(prefix))
+    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors}
 
 
 def oracle_unet(path: Path, layout: Layout) -> Any:
@@ -45,8 +46,10 @@ def oracle_unet(path: Path, layout: Layout) -> Any:
         config["addition_embed_type"] = "text_time"
         config["addition_time_embed_dim"] = 256
         config["projection_class_embeddings_input_dim"] = layout.label_width
-    unet = UNet2DConditionModel(**config)
-    unet.load_state_dict(convert_ldm_unet_checkpoint(file_tensors(path), config))
+    with torch.device("meta"):
+        unet = UNet2DConditionModel(**config)
+    converted = convert_ldm_unet_checkpoint(file_tensors(path, "model.diffusion_model."), config)
+    unet.load_state_dict(converted, assign=True)
     return unet.eval()
 
 
@@ -62,14 +65,15 @@ def oracle_vae(path: Path, layout: Layout) -> Any:
         "latent_channels": 4,
     }
     vae = AutoencoderKL(**config)
-    vae.load_state_dict(convert_ldm_vae_checkpoint(file_tensors(path), config))
+    vae.load_state_dict(convert_ldm_vae_checkpoint(file_tensors(path, "first_stage_model."), config))
     return vae.eval()
 
 
 def oracle_clip(path: Path, layout: Layout) -> Any:
     """transformers' CLIP text model with diffusers' conversion of the file."""
-    model = CLIPTextModel(_text_config(layout, "quick_gelu", layout.text_layers))
-    converted = convert_ldm_clip_checkpoint(file_tensors(path))
+    model = CLIPTextModel(_text_config(layout.text_width, "quick_gelu", layout.text_layers, layout.text_heads))
+    prefix = "cond_stage_model." if layout.family == "SD1" else "conditioner.embedders.0."
+    converted = convert_ldm_clip_checkpoint(file_tensors(path, prefix))
     model.load_state_dict({_flat(name): t for name, t in converted.items() if "position_ids" not in name})
     return model.eval()
 
@@ -77,16 +81,17 @@ def oracle_clip(path: Path, layout: Layout) -> Any:
 def oracle_sd2_text(path: Path, layout: Layout) -> Any:
     """SD2's OpenCLIP encoder as diffusers has it: without projection and without the last layer."""
     last = layout.text_layers - 1
-    model = CLIPTextModel(_text_config(layout, "gelu", last))
-    converted = convert_open_clip_checkpoint(model, file_tensors(path), "cond_stage_model.model.")
+    model = CLIPTextModel(_text_config(layout.open_clip_width, "gelu", last, layout.text_heads))
+    converted = convert_open_clip_checkpoint(model, file_tensors(path, "cond_stage"), "cond_stage_model.model.")
     model.load_state_dict({_flat(name): t for name, t in converted.items() if f"layers.{last}." not in name})
     return model.eval()
 
 
 def oracle_sdxl_text(path: Path, layout: Layout, prefix: str) -> Any:
     """SDXL's OpenCLIP encoder as diffusers has it."""
-    model = CLIPTextModelWithProjection(_text_config(layout, "gelu", layout.text_layers))
-    model.load_state_dict(convert_open_clip_checkpoint(model, file_tensors(path), prefix))
+    layers = layout.second_layers or layout.text_layers
+    model = CLIPTextModelWithProjection(_text_config(layout.open_clip_width, "gelu", layers, layout.text_heads))
+    model.load_state_dict(convert_open_clip_checkpoint(model, file_tensors(path, prefix), prefix))
     return model.eval()
 
 
@@ -94,14 +99,14 @@ def _flat(name: str) -> str:
     return name.removeprefix("text_model.")
 
 
-def _text_config(layout: Layout, activation: str, layers: int) -> CLIPTextConfig:
+def _text_config(width: int, activation: str, layers: int, heads: int | None) -> CLIPTextConfig:
     return CLIPTextConfig(
-        hidden_size=layout.text_width,
-        intermediate_size=4 * layout.text_width,
+        hidden_size=width,
+        intermediate_size=4 * width,
         num_hidden_layers=layers,
-        num_attention_heads=layout.text_heads or max(1, layout.text_width // 64),
+        num_attention_heads=heads or max(1, width // 64),
         hidden_act=activation,
-        projection_dim=layout.text_width,
+        projection_dim=width,
         eos_token_id=49407,
     )
 
@@ -118,7 +123,7 @@ def unet_inputs(layout: Layout, side: int = 16) -> tuple[tuple[Tensor, Tensor, T
     context = torch.randn(2, 77, layout.context_width, generator=generator)
     added: dict[str, Any] = {}
     if layout.label_width:
-        pooled = torch.randn(2, layout.text_width, generator=generator)
+        pooled = torch.randn(2, layout.open_clip_width, generator=generator)
         numbers = torch.tensor([[512.0, 384.0, 0.0, 0.0, 512.0, 384.0][: layout.size_numbers]] * 2)
         added["added_cond_kwargs"] = {"text_embeds": pooled, "time_ids": numbers}
     return (latent, torch.tensor([501.5, 12.0]), context), added

@@ -153,6 +153,35 @@ def test_what_shapes_cannot_say_comes_from_the_metadata(tmp_path: Path) -> None:
     assert float(model.sigmas[-1]) == pytest.approx(4518.76, rel=1e-4)
 
 
+@torch.inference_mode()
+def test_one_residual_block_a_level_is_as_good_as_two(tmp_path: Path) -> None:
+    path = write_tiny_checkpoint(tmp_path / "thin.safetensors", layers=1)
+    arguments, _ = unet_inputs(tiny_layout(layers=1))
+    theirs = oracle_unet(path, tiny_layout(layers=1))(*arguments, return_dict=False)[0]
+    assert near(load_checkpoint(path).unet(*arguments, return_dict=False)[0], theirs)
+
+
+def test_a_pruned_unet_in_ssd_1bs_manner_loads_whole(tmp_path: Path) -> None:
+    """No attention in the middle, other depths on the way up than on the way down."""
+    path = write_tiny_checkpoint(
+        tmp_path / "ssd.safetensors", "SDXL", middle_depth=None, up_depths=((2, 2, 3), (2, 1, 1), (0, 0, 0))
+    )
+    model = load_checkpoint(path)
+    depths = [[len(a.transformer_blocks) for a in block.attentions] for block in model.unet.up_blocks[:2]]
+    assert depths == [[2, 2, 3], [2, 1, 1]]
+    assert len(model.unet.mid_block.resnets) == 1
+    assert model.report == ()
+    arguments, added = unet_inputs(LAYOUTS["SDXL"])
+    with torch.inference_mode():
+        assert model.unet(*arguments, **added, return_dict=False)[0].shape == (2, 4, 16, 16)
+
+
+def test_weights_stored_in_eight_bits_are_widened(tmp_path: Path) -> None:
+    path = write_tiny_checkpoint(tmp_path / "fp8.safetensors", dtype=torch.float8_e4m3fn)
+    stored = load_file(path)["model.diffusion_model.out.2.weight"]
+    assert torch.equal(load_checkpoint(path).unet.conv_out.weight, stored.float())
+
+
 def test_without_metadata_a_group_count_that_cannot_be_right_is_refused(tmp_path: Path) -> None:
     path = write_tiny_checkpoint(tmp_path / "odd.safetensors", channels=(32, 48, 64, 64))
     with pytest.raises(BrokenModelFile, match="do not divide into 32 groups"):
