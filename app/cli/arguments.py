@@ -25,9 +25,9 @@ class Parser(argparse.ArgumentParser):
         super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
 
     def error(self, message: str) -> NoReturn:
-        field, colon, words = message.removeprefix("argument ").partition(": ")
-        if not colon:
+        if not message.startswith("argument "):
             raise InvalidField(f"{message[:1].upper()}{message[1:]}.", hint="--help lists what there is.")
+        field, _, words = message.removeprefix("argument ").partition(": ")
         raise InvalidField(f"{field} {words}.", field=field, hint="--help lists what there is.")
 
 

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from app.files import ModelLibrary
-from app.jobs.jobs import Jobs
+from app.jobs import Jobs
 from app.schema.flags import LaunchOptions
 from app.schema.request import GenerationRequest
 

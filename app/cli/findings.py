@@ -16,8 +16,8 @@ import psutil
 
 from app.cli.torch_probe import Torch, serves
 from app.files import CHECKPOINT, Folders, ModelLibrary
+from app.jobs import read_holder
 from app.jobs.database import on_network_drive
-from app.jobs.lock import read_holder
 from app.schema.flags import LaunchOptions
 from app.setup.environment import PROGRAM, Environment
 from app.setup.graphics import Card

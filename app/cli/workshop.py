@@ -16,8 +16,7 @@ from pydantic import TypeAdapter
 
 from app.cli.factories import Factories
 from app.files import Folders
-from app.jobs.jobs import Jobs
-from app.jobs.lock import read_holder
+from app.jobs import Jobs, read_holder
 from app.schema.errors import DataFolderInUse, EaselError, InvalidField
 from app.schema.events import Event, ImageReady, LiveEvent, StateEvent
 from app.schema.flags import LaunchOptions, read_logins
