@@ -1,5 +1,7 @@
 """What is on disk: folders, model files, hashes, pictures and blobs, without torch."""
 
+from app.files.blobs import Blobs
+from app.files.encoding import FORMATS, Encoding, encode
 from app.files.folders import (
     CHECKPOINT,
     CONTROLNET,
@@ -14,34 +16,48 @@ from app.files.folders import (
     Folders,
 )
 from app.files.headers import Header, TensorPlace, read_header
+from app.files.images import Images, Naming
 from app.files.library import ModelLibrary
-from app.files.model_file import Identity, ModelFile, Problem
+from app.files.model_file import Identity, ModelFile, Problem, Summary
+from app.files.picture_info import PictureInfo, read_infotext, read_picture_info
 from app.files.recognise import Recognised, recognise
 from app.files.sidecars import Sidecars, config_of, preview_of, sidecars
+from app.files.whole_file import write_whole
 
 __all__ = [
     "CHECKPOINT",
     "CONTROLNET",
     "EMBEDDING",
     "FACE_RESTORER",
+    "FORMATS",
     "HYPERNETWORK",
     "KINDS",
     "LORA",
     "UPSCALER",
     "VAE",
     "VAE_APPROXIMATION",
+    "Blobs",
+    "Encoding",
     "Folders",
     "Header",
     "Identity",
+    "Images",
     "ModelFile",
     "ModelLibrary",
+    "Naming",
+    "PictureInfo",
     "Problem",
     "Recognised",
     "Sidecars",
+    "Summary",
     "TensorPlace",
     "config_of",
+    "encode",
     "preview_of",
     "read_header",
+    "read_infotext",
+    "read_picture_info",
     "recognise",
     "sidecars",
+    "write_whole",
 ]

@@ -105,6 +105,11 @@ class Folders:
             state=data / "data",
         )
 
+    @property
+    def unsaved(self) -> Path:
+        """Where pictures go that were not to be saved, until they are a day old."""
+        return self.state / "unsaved"
+
     def of_kind(self, kind: str) -> tuple[Path, ...]:
         """The folders whose files are listed under a kind; VAEs beside checkpoints are the library's rule."""
         return {
