@@ -24,8 +24,8 @@ def _sigma(t: Tensor) -> Tensor:
 def _path(sigmas: Tensor, noise: Noise, options: SamplerOptions) -> BrownianNoise:
     if options.brownian_span is not None:
         return noise.brownian(*options.brownian_span)
-    positive = sigmas[sigmas > 0]
-    return noise.brownian(float(positive.min()), float(positive.max()))
+    positive = [sigma for sigma in sigmas.tolist() if sigma > 0] or [0.0]
+    return noise.brownian(min(positive), max(positive))
 
 
 def dpmpp_2m(x: Tensor, sigmas: Tensor, noise: Noise, options: SamplerOptions) -> Sampling:

@@ -22,12 +22,14 @@ class ModelSigmas:
     sigmas: [N] float32 on the CPU, rising. sdxl: picks SDXL's table in the Align Your Steps schedule.
     quantize: round timesteps to whole ones ("enable quantization in K samplers").
     stride: timesteps between two sigmas; sigma k belongs to timestep stride - 1 + k * stride (LCM: 20).
+    downcast: the table was computed in float16, as in old versions; its logarithms are then as well.
     """
 
     sigmas: Tensor
     sdxl: bool = False
     quantize: bool = False
     stride: int = 1
+    downcast: bool = False
 
     @classmethod
     def from_alphas_cumprod(
@@ -42,13 +44,15 @@ class ModelSigmas:
         """From the running products of alpha, [N].
 
         They are rounded to float32 before anything else, so that the first sigma of SD1 is 0.02916753 and not
-        0.02916716. downcast: round them to float16 first, as old versions did. zero_terminal_snr: see
-        `zero_terminal_snr_alphas`.
+        0.02916716. downcast: compute in float16, as old versions did. zero_terminal_snr: see
+        `zero_terminal_snr_alphas`; it wins over downcast, whose range its last value leaves.
         """
-        alphas = alphas_cumprod.detach().cpu().to(torch.float16 if downcast else torch.float32).float()
+        alphas = alphas_cumprod.detach().cpu().float()
         if zero_terminal_snr:
-            alphas = zero_terminal_snr_alphas(alphas)
-        return cls(((1 - alphas) / alphas).sqrt(), sdxl=sdxl, quantize=quantize)
+            alphas, downcast = zero_terminal_snr_alphas(alphas), False
+        if downcast:
+            alphas = alphas.half()
+        return cls(((1 - alphas) / alphas).sqrt().float(), sdxl=sdxl, quantize=quantize, downcast=downcast)
 
     @classmethod
     def scaled_linear(
@@ -85,7 +89,7 @@ class ModelSigmas:
     @cached_property
     def log_sigmas(self) -> Tensor:
         """[N] float32, log of the sigmas."""
-        return self.sigmas.log()
+        return self.sigmas.half().log().float() if self.downcast else self.sigmas.log()
 
     def sigma_to_t(self, sigma: Tensor | float) -> Tensor:
         """Timestep of a noise level: linear in log sigma between whole timesteps, clamped to the model's range.

@@ -55,20 +55,27 @@ class Plan(NamedTuple):
     brownian_span: tuple[float, float]
     variance_preserving: bool
 
-    def start(self, noise: Tensor, latent: Tensor | None = None, *, sgm_noise_multiplier: bool = False) -> Tensor:
+    def start(
+        self,
+        noise: Tensor,
+        latent: Tensor | None = None,
+        *,
+        sgm_noise_multiplier: bool = False,
+        extra_noise: float = 0.0,
+    ) -> Tensor:
         """x to hand to the sampler, in sigma space at sigmas[0].
 
         noise: [1, C, h, w], unit variance. latent: what is to be redrawn, or None for a picture from nothing.
         sgm_noise_multiplier: start from nothing at sqrt(1 + sigma^2) instead of sigma, which timestep samplers
-        always do.
+        always do. extra_noise: so much more of the noise on the latent ("extra noise multiplier for img2img").
         """
         sigma = self.noise_sigma
         if latent is None:
             grown = self.variance_preserving or sgm_noise_multiplier
             return noise * ((1 + sigma**2) ** 0.5 if grown else sigma)
         if not self.variance_preserving:
-            return latent + noise * sigma
-        mixed = (latent + noise * sigma) / (1 + sigma**2) ** 0.5
+            return latent + noise * (sigma + extra_noise)
+        mixed = (latent + noise * (sigma + extra_noise)) / (1 + sigma**2) ** 0.5
         return mixed * (1 + float(self.sigmas[0]) ** 2) ** 0.5
 
 
@@ -99,7 +106,7 @@ def plan(sampler: str, schedule: str, steps: int, model: ModelSigmas, options: S
             sigmas = model.sigmas[levels].flip(0)
         return _plan(sigmas, sigmas, variance_preserving=True)
     if named.name in OWN_SCHEDULE:
-        sigmas = exponential(steps, ScheduleInputs(model, model.sigma_min, model.sigma_max))
+        sigmas = exponential(steps + 1, ScheduleInputs(model, model.sigma_min, model.sigma_max))[:-1]
     else:
         sigmas = _sigmas(named, schedule, steps, model, options)
     return _plan(sigmas, sigmas, variance_preserving=False)
@@ -139,9 +146,8 @@ def plan_img2img(
 
 
 def _plan(sigmas: Tensor, whole: Tensor, *, variance_preserving: bool) -> Plan:
-    positive = whole[whole > 0]
-    span = (float(positive.min()), float(positive.max())) if len(positive) else (0.0, 0.0)
-    return Plan(sigmas, float(sigmas[0]), span, variance_preserving)
+    positive = [sigma for sigma in whole.tolist() if sigma > 0] or [0.0]
+    return Plan(sigmas, float(sigmas[0]), (min(positive), max(positive)), variance_preserving)
 
 
 def _sigmas(named: SamplerName, schedule: str, steps: int, model: ModelSigmas, options: ScheduleOptions) -> Tensor:
@@ -159,10 +165,12 @@ def _sigmas(named: SamplerName, schedule: str, steps: int, model: ModelSigmas, o
         beta_alpha=options.beta_alpha,
         beta_beta=options.beta_beta,
     )
-    if not (named.discard_next_to_last or options.always_discard_next_to_last):
-        return SCHEDULES[label](steps, inputs)
-    sigmas = SCHEDULES[label](steps + 1, inputs)
-    return torch.cat([sigmas[:-2], sigmas[-1:]])
+    discard = named.discard_next_to_last or options.always_discard_next_to_last
+    sigmas = SCHEDULES[label](steps + discard, inputs)
+    if discard:
+        sigmas = torch.cat([sigmas[:-2], sigmas[-1:]])
+    # A large rho lets levels coincide in float32; a step of no length would divide by zero.
+    return sigmas.unique_consecutive()
 
 
 def _timesteps(named: SamplerName, steps: int, model: ModelSigmas, options: ScheduleOptions) -> Tensor:
