@@ -122,6 +122,13 @@ class JobNotFound(EaselError):
     status = 404
 
 
+class PictureNotFound(EaselError):
+    """A job's picture that was not made, or whose file is gone."""
+
+    code = "picture_not_found"
+    status = 404
+
+
 class BlobNotFound(EaselError):
     """An input image that the request names by hash is not in the store."""
 

@@ -1,0 +1,39 @@
+"""Jobs: stored before they are answered, worked through by one engine, watched by whoever likes."""
+
+from app.jobs.bus import Bus, Told
+from app.jobs.engine import BeforeGroup, Engine, MakeEngine
+from app.jobs.hashing import AddHashes
+from app.jobs.inflight import Inflight
+from app.jobs.job import Job
+from app.jobs.jobs import Jobs
+from app.jobs.lock import DataFolderLock, Holder, read_holder
+from app.jobs.recovery import recover
+from app.jobs.resolve import Resolver
+from app.jobs.store import QueueEntry, Store
+from app.jobs.watch import AsyncWatch, Watch
+from app.jobs.worker import Worker
+from app.jobs.writer import PictureFiles, Writer
+
+__all__ = [
+    "AddHashes",
+    "AsyncWatch",
+    "BeforeGroup",
+    "Bus",
+    "DataFolderLock",
+    "Engine",
+    "Holder",
+    "Inflight",
+    "Job",
+    "Jobs",
+    "MakeEngine",
+    "PictureFiles",
+    "QueueEntry",
+    "Resolver",
+    "Store",
+    "Told",
+    "Watch",
+    "Worker",
+    "Writer",
+    "read_holder",
+    "recover",
+]

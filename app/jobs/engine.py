@@ -1,0 +1,55 @@
+"""Engine: what the worker asks of an engine, as a protocol, so that no torch is imported here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from app.schema.events import RowEvent
+from app.schema.request import ImagePlan
+
+BeforeGroup = Callable[[list[tuple[str, int, int]]], None]
+"""Told (job, image, effects done) of the rows that run next."""
+
+
+class Engine(Protocol):
+    """What the worker asks of an engine; every call comes from the worker's thread.
+
+    Each plan submitted ends in exactly one RowFinished, RowFailed or RowDropped.
+    """
+
+    @property
+    def idle(self) -> bool:
+        """True when no picture is left and nothing is left to tell."""
+        ...
+
+    def submit(self, plan: ImagePlan) -> None:
+        """Takes one picture; it begins when its turn comes."""
+        ...
+
+    def step(self) -> list[RowEvent]:
+        """Runs at most one group."""
+        ...
+
+    def skip(self, job: str) -> None:
+        """The job's pictures in flight end with what they have."""
+        ...
+
+    def interrupt(self, job: str) -> None:
+        """The same, and those not begun are dropped."""
+        ...
+
+    def cancel(self, job: str) -> None:
+        """All of the job's pictures are dropped."""
+        ...
+
+    def watch(self, jobs: set[str]) -> None:
+        """Thumbnails are wanted of these jobs only."""
+        ...
+
+    def close(self) -> None:
+        """Drops everything and gives the memory back."""
+        ...
+
+
+MakeEngine = Callable[[BeforeGroup], Engine]

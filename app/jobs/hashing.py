@@ -1,0 +1,46 @@
+"""Hashing: adds the sha256 of a job's files to its stored request, before the first infotext names them."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+
+from app.files import CHECKPOINT, VAE, ModelLibrary
+from app.jobs.job import Job
+from app.jobs.store import Store
+from app.schema.errors import EaselError
+from app.schema.request import FileIdentity
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class AddHashes:
+    """Given to the Writer, on whose thread a large file is read while the engine draws."""
+
+    library: ModelLibrary
+    store: Store
+
+    def __call__(self, job: Job) -> Job:
+        """The job with the hashes that could be had; a file that was replaced meanwhile goes without."""
+        resolved = job.resolved
+        checkpoint = self._hashed(resolved.checkpoint, CHECKPOINT)
+        vae = self._hashed(resolved.vae, VAE) if resolved.vae else None
+        if (checkpoint, vae) == (resolved.checkpoint, resolved.vae):
+            return job
+        job = replace(job, resolved=resolved.model_copy(update={"checkpoint": checkpoint, "vae": vae}))
+        self.store.set_document(job)
+        return job
+
+    def _hashed(self, file: FileIdentity, kind: str) -> FileIdentity:
+        if file.sha256 is not None:
+            return file
+        wanted = (file.path, file.size, file.mtime_ns)
+        entry = next((entry for entry in self.library.list(kind) if entry.identity == wanted), None)
+        if entry is None:
+            return file
+        try:
+            return file.model_copy(update={"sha256": self.library.hash(entry)})
+        except EaselError as error:
+            logger.warning("No hash for the infotext: %s", error)
+            return file

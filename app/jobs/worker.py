@@ -1,0 +1,275 @@
+"""Worker: the one thread that owns the engine; claims jobs, feeds their plans to it and hands on what comes of them.
+
+Gives each owner a place, so that owners interleave and nobody's batch blocks another's picture. Imports no torch:
+the engine comes from a factory.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal, NamedTuple
+
+from app.jobs.bus import Bus, Told
+from app.jobs.engine import Engine, MakeEngine
+from app.jobs.expand import expand
+from app.jobs.inflight import Inflight
+from app.jobs.job import Job
+from app.jobs.preview import preview_event
+from app.jobs.progress import ProgressMeter
+from app.jobs.store import Store
+from app.jobs.writer import Writer
+from app.schema.errors import EaselError, UnexpectedFailure
+from app.schema.events import (
+    Failed,
+    ModelLoading,
+    Progress,
+    RowAdvanced,
+    RowDropped,
+    RowEvent,
+    RowFailed,
+    RowFinished,
+    RowPreviewed,
+)
+from app.schema.request import ImagePlan
+
+logger = logging.getLogger(__name__)
+
+MOST_OWNERS = 4
+RETRY = 5.0
+"""Seconds until the job table is read again after it could not be (a full disk)."""
+
+
+class Order(NamedTuple):
+    """What the engine's thread is asked to do to a running job between two groups."""
+
+    what: Literal["skip", "interrupt", "cancel"]
+    job: str
+
+
+@dataclass
+class _Running:
+    """A job whose pictures the engine has. left: their numbers and plans."""
+
+    job: Job
+    left: dict[int, ImagePlan]
+    meter: ProgressMeter
+
+
+class Worker:
+    """make_engine is called on the worker's thread, with the function to call before each group, at the first job or
+    at `warm_up`, and again after an engine that broke down."""
+
+    def __init__(
+        self,
+        store: Store,
+        bus: Bus,
+        writer: Writer,
+        inflight: Inflight,
+        make_engine: MakeEngine,
+        *,
+        most_owners: int = MOST_OWNERS,
+    ) -> None:
+        self._store = store
+        self._bus = bus
+        self._writer = writer
+        self._inflight = inflight
+        self._make_engine = make_engine
+        self._most_owners = most_owners
+        self._engine: Engine | None = None
+        self._running: dict[str, _Running] = {}
+        self._orders: deque[Order] = deque()
+        self._bell = threading.Event()
+        self._look_for_jobs = True
+        self._warm = False
+        self._closing = False
+        self._watched: set[str] = set()
+        self._last_served: dict[str, int] = {}
+        self._served = 0
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+        writer.abandon = lambda job: self.order(Order("cancel", job))
+
+    def start(self) -> None:
+        """Starts the thread."""
+        self._writer.start()
+        self._thread.start()
+
+    def warm_up(self) -> None:
+        """Makes the engine now, although no job waits for it."""
+        self._warm = True
+        self._bell.set()
+
+    def wake(self) -> None:
+        """There may be a new job."""
+        self._bell.set()
+
+    def order(self, order: Order) -> None:
+        """Asks something of the engine's thread; carried out after the group that runs now."""
+        self._orders.append(order)
+        self._bell.set()
+
+    def close(self) -> None:
+        """Ends after the group that runs now; jobs that are not over go on at the next start."""
+        self._closing = True
+        self._bell.set()
+        self._thread.join()
+        self._writer.close()
+        self._inflight.close()
+
+    def _run(self) -> None:
+        while not self._closing:
+            if self._bell.is_set():
+                self._bell.clear()
+                self._look_for_jobs = True
+            patience: float | None = None
+            try:
+                busy = self._turn()
+            except Exception:
+                logger.exception("The worker could not begin a job; it tries again soon")
+                busy, patience = False, RETRY
+            if not busy:
+                self._inflight.clear()
+                self._bell.wait(patience)
+                self._look_for_jobs = True
+        if self._engine is not None:
+            self._engine.close()
+
+    def _turn(self) -> bool:
+        """One round; False when there is nothing to do until somebody rings."""
+        while self._orders:
+            self._obey(self._orders.popleft())
+        if self._look_for_jobs:
+            self._look_for_jobs = False
+            self._claim_jobs()
+        if self._engine is None:
+            if self._warm and not self._running:
+                self._warm = False
+                self._engine_made()
+            return self._look_for_jobs
+        if self._engine.idle:
+            return self._look_for_jobs
+        self._watch()
+        try:
+            events = self._engine.step()
+        except Exception as error:
+            logger.exception("The engine broke down")
+            self._break_down(UnexpectedFailure(f"The engine broke down: {error}.", hint="The log says more."))
+            return True
+        for event in events:
+            self._take(event)
+        return True
+
+    def _obey(self, order: Order) -> None:
+        if self._engine is None or order.job not in self._running:
+            return
+        act = {"skip": self._engine.skip, "interrupt": self._engine.interrupt, "cancel": self._engine.cancel}
+        act[order.what](order.job)
+
+    def _claim_jobs(self) -> None:
+        """Fills the places: of the owners without one, the one served longest ago comes first."""
+        while len(self._running) < self._most_owners:
+            owners = {running.job.owner for running in self._running.values()}
+            queued = self._store.oldest_queued(owners)
+            if not queued:
+                return
+            id, owner = min(queued, key=lambda entry: self._last_served.get(entry[1], -1))
+            self._served += 1
+            self._last_served[owner] = self._served
+            if self._store.claim(id):
+                self._begin(id)
+
+    def _begin(self, id: str) -> None:
+        try:
+            job = self._store.get(id)
+            settled = self._store.settled(id)
+        except EaselError as error:
+            self._store.end(id, Failed(job=id, code=error.code, message=str(error), field=error.field))
+            return
+        except (ValueError, KeyError, TypeError) as error:
+            logger.exception("Job %s cannot be read", id)
+            text = f"The stored job is damaged: {type(error).__name__}: {error}"
+            self._store.end(id, Failed(job=id, state="lost", code="unreadable_job", message=text))
+            return
+        plans = expand(id, job.owner, job.resolved, settled)
+        self._writer.begin(job, [plan.image for plan in plans])
+        request = job.resolved.request
+        meter = ProgressMeter(id, request.image_count, request.steps, ended=len(settled))
+        self._running[id] = _Running(job, {plan.image: plan for plan in plans}, meter)
+        self._tell(meter.waiting("Starting"))
+        try:
+            engine = self._engine_made()
+            for plan in plans:
+                engine.submit(plan)
+        except EaselError as error:
+            self._writer.fail(id, error)
+        except Exception as error:
+            logger.exception("Job %s could not be started", id)
+            self._writer.fail(id, UnexpectedFailure(f"{type(error).__name__}: {error}", hint="The log says more."))
+        else:
+            if plans:
+                return
+        self._leave(id)
+
+    def _engine_made(self) -> Engine:
+        if self._engine is None:
+            self._engine = self._make_engine(self._inflight.before_group)
+        return self._engine
+
+    def _break_down(self, error: EaselError) -> None:
+        """Fails the jobs that the engine had, and forgets the engine: the next job gets a new one."""
+        broken, self._engine = self._engine, None
+        for id in list(self._running):
+            self._writer.fail(id, error)
+            self._leave(id)
+        try:
+            if broken is not None:
+                broken.close()
+        except Exception:
+            logger.exception("The broken engine could not be closed")
+
+    def _watch(self) -> None:
+        watched = {id for id in self._running if self._bus.watched(id)}
+        if self._engine is not None and watched != self._watched:
+            self._watched = watched
+            self._engine.watch(watched)
+
+    def _take(self, event: RowEvent) -> None:
+        if isinstance(event, ModelLoading):
+            for id in event.jobs:
+                if id in self._running:
+                    self._tell(self._running[id].meter.waiting(event.phase))
+            return
+        running = self._running.get(event.job)
+        if running is None:
+            return
+        match event:
+            case RowAdvanced():
+                self._tell(running.meter.advanced(event))
+            case RowPreviewed():
+                self._writer.do(partial(self._preview, event))
+            case RowFinished():
+                self._tell(running.meter.finished(event.image))
+                self._writer.save(running.left[event.image], event)
+            case RowFailed():
+                self._writer.failed(event)
+            case RowDropped():
+                self._writer.dropped(event.job, event.image)
+        if isinstance(event, RowFinished | RowFailed | RowDropped):
+            del running.left[event.image]
+            if not running.left:
+                self._leave(event.job)
+
+    def _preview(self, event: RowPreviewed) -> None:
+        self._bus.publish(Told(None, preview_event(event)))
+
+    def _leave(self, id: str) -> None:
+        """The engine has nothing of this job any more: its place is free."""
+        self._running.pop(id, None)
+        self._look_for_jobs = True
+
+    def _tell(self, progress: Progress | None) -> None:
+        if progress is not None:
+            self._bus.publish(Told(None, progress))
