@@ -91,14 +91,15 @@ class ModelSigmas:
         """[N] float32, log of the sigmas."""
         return self.sigmas.half().log().float() if self.downcast else self.sigmas.log()
 
-    def sigma_to_t(self, sigma: Tensor | float) -> Tensor:
+    def sigma_to_t(self, sigma: Tensor | float, *, quantize: bool | None = None) -> Tensor:
         """Timestep of a noise level: linear in log sigma between whole timesteps, clamped to the model's range.
 
         sigma: any shape, above 0. Returns float of the same shape (whole numbers when quantised), on the CPU.
+        quantize: instead of the model's own setting.
         """
         log_sigma = torch.as_tensor(sigma, device="cpu").log().to(_computing_dtype(sigma))
         table = self.log_sigmas.to(log_sigma.dtype)
-        if self.quantize:
+        if self.quantize if quantize is None else quantize:
             index = (log_sigma[..., None] - table).abs().argmin(dim=-1).to(log_sigma.dtype)
         else:
             low = (torch.searchsorted(table, log_sigma.contiguous(), right=True) - 1).clamp(0, len(table) - 2)

@@ -134,7 +134,9 @@ def plan_img2img(
         return _plan(nothing, nothing, variance_preserving=False)
     if not named.timestep:
         whole = _sigmas(named, schedule, total, model, options)
-        return _plan(whole[max(total - start - 1, 0) :], whole, variance_preserving=False)
+        # Counted from the front, as A1111 does: the DDIM schedule may have more levels than steps, or far fewer.
+        first = min(max(total - start - 1, 0), len(whole) - 2)
+        return _plan(whole[first:], whole, variance_preserving=False)
     levels = _timesteps(named, total, model, options)
     noised_at = levels[min(start, len(levels) - 1)]
     walked = levels[: max(start, 1)]
@@ -146,6 +148,8 @@ def plan_img2img(
 
 
 def _plan(sigmas: Tensor, whole: Tensor, *, variance_preserving: bool) -> Plan:
+    # Levels can coincide (a large rho, more steps than the model has); a step of no length would divide by zero.
+    sigmas = sigmas.unique_consecutive()
     positive = [sigma for sigma in whole.tolist() if sigma > 0] or [0.0]
     return Plan(sigmas, float(sigmas[0]), (min(positive), max(positive)), variance_preserving)
 
@@ -169,8 +173,7 @@ def _sigmas(named: SamplerName, schedule: str, steps: int, model: ModelSigmas, o
     sigmas = SCHEDULES[label](steps + discard, inputs)
     if discard:
         sigmas = torch.cat([sigmas[:-2], sigmas[-1:]])
-    # A large rho lets levels coincide in float32; a step of no length would divide by zero.
-    return sigmas.unique_consecutive()
+    return sigmas
 
 
 def _timesteps(named: SamplerName, steps: int, model: ModelSigmas, options: ScheduleOptions) -> Tensor:

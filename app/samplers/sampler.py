@@ -23,7 +23,8 @@ class Point(NamedTuple):
     variance-preserving space is x / sqrt(1 + sigma^2).
     sigma: noise level, above 0.
     step: which step of the schedule this belongs to, from 0; for progress only.
-    timestep: the model's timestep where it must not be the one that belongs to sigma (LCM's fifty), else None.
+    timestep: the model's timestep where the sampler knows it better than sigma tells (LCM's fifty, UniPC's fractions,
+    which are never rounded), else None.
     """
 
     x: Tensor

@@ -18,10 +18,11 @@ from app.samplers.timestep import finished
 
 
 class _Level(NamedTuple):
-    """One time in variance-preserving space, x = alpha * x0 + noise * e, and the sigma the model is asked at."""
+    """One time in variance-preserving space, x = alpha * x0 + noise * e, and where the model is asked."""
 
     alpha: float
     noise: float
+    timestep: float
     model_sigma: float
 
     @property
@@ -39,7 +40,8 @@ class _Past(NamedTuple):
 def _level(timestep: float, model: ModelSigmas) -> _Level:
     log_alphas = -0.5 * np.log1p(model.sigmas.double().numpy() ** 2)
     log_alpha = float(np.interp(timestep, np.arange(len(log_alphas)), log_alphas))
-    return _Level(math.exp(log_alpha), math.sqrt(-math.expm1(2 * log_alpha)), float(model.t_to_sigma(timestep)))
+    noise = math.sqrt(-math.expm1(2 * log_alpha))
+    return _Level(math.exp(log_alpha), noise, timestep, float(model.t_to_sigma(timestep)))
 
 
 def unipc_timesteps(model: ModelSigmas, first: float, steps: int, skip_type: str) -> list[float]:
@@ -73,7 +75,7 @@ def unipc(x: Tensor, sigmas: Tensor, noise: Noise, options: SamplerOptions) -> S
     steps = len(sigmas) - 1
     if steps < 1:
         return finished(x, sigmas[-1])
-    levels = [_level(float(t), options.model) for t in options.model.sigma_to_t(sigmas.double())]
+    levels = [_level(float(t), options.model) for t in options.model.sigma_to_t(sigmas.double(), quantize=False)]
     order = min(options.unipc_order, steps)
     latent = finished(x, sigmas[0])
     denoised = _denoised(latent, levels[0], (yield _point(latent, levels[0], 0)))
@@ -92,7 +94,7 @@ def unipc(x: Tensor, sigmas: Tensor, noise: Noise, options: SamplerOptions) -> S
 
 
 def _point(latent: Tensor, level: _Level, step: int) -> Point:
-    return Point(latent * (1 + level.model_sigma**2) ** 0.5, level.model_sigma, step)
+    return Point(latent * (1 + level.model_sigma**2) ** 0.5, level.model_sigma, step, level.timestep)
 
 
 def _denoised(latent: Tensor, level: _Level, answer: Denoised) -> Tensor:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from app.samplers import ScheduleOptions, img2img_steps, plan, plan_img2img
-from app.schema.choices import AUTOMATIC, SAMPLER_NAMES
+from app.schema.choices import AUTOMATIC, SAMPLER_NAMES, SCHEDULE_NAMES
 from app.schema.errors import UnknownChoice
 from tests.samplers.formula import GOLDEN, SD1, SIGMAS
 
@@ -129,6 +129,14 @@ def test_every_sampler_has_a_way_at_every_strength(name: str, strength: float, e
     assert way.noise_sigma >= 0
     x = way.start(torch.ones(1, 4, 2, 2), torch.ones(1, 4, 2, 2))
     assert torch.isfinite(x).all()
+
+
+@pytest.mark.parametrize("schedule", [schedule.label for schedule in SCHEDULE_NAMES])
+def test_a_stretched_schedule_may_have_more_steps_than_the_model_has_levels(schedule: str) -> None:
+    way = plan_img2img("Euler", schedule, 150, 0.05, SD1, exact_steps=True)
+    assert len(way.sigmas) >= 2
+    assert (way.sigmas[:-1] > way.sigmas[1:]).all()
+    assert len(plan_img2img("DDIM", schedule, 150, 0.05, SD1, exact_steps=True).sigmas) == 149
 
 
 def test_no_strength_at_all_leaves_the_latent_alone_in_the_hires_pass() -> None:

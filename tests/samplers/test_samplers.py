@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 
 import pytest
 import torch
@@ -189,6 +190,14 @@ def test_lcm_asks_for_its_fifty_timesteps_and_the_others_leave_the_timestep_to_t
     _, points = drive(begin("LCM", 4)[1])
     assert [point.timestep for point in points] == [999.0, 679.0, 339.0, 19.0]
     assert {point.timestep for point in drive(begin("Euler", 4)[1])[1]} == {None}
+
+
+def test_unipc_asks_for_fractions_of_timesteps_even_of_a_model_that_rounds_them() -> None:
+    rounding = replace(SD1, quantize=True)
+    way = plan("UniPC", AUTOMATIC, 8, rounding)
+    sampling = SAMPLERS["UniPC"](way.start(X_NOISE), way.sigmas, BankNoise(), SamplerOptions(model=rounding))
+    timesteps = [point.timestep for point in drive(sampling)[1]]
+    assert timesteps == pytest.approx([999 - 999 / 8 * k for k in range(8)], abs=1e-3)
 
 
 def test_what_a_sampler_lacks_is_named() -> None:
