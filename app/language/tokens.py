@@ -64,7 +64,7 @@ class Tokenizer:
 
 
 def _byte_letters() -> list[str]:
-    """One printable letter for each of the 256 bytes, in the vocabulary's order; printable ones stand for themselves."""
+    """One printable letter for each of the 256 bytes, in the vocabulary's order; most bytes stand for themselves."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = len(set(range(256)) - set(printable))
     return [chr(byte) for byte in printable] + [chr(256 + number) for number in range(others)]
