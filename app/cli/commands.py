@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 
 from app import __version__
-from app.cli import doctor, generate, models
 from app.cli.arguments import Parser, add_flags, launch_options, read
 from app.cli.factories import Factories
 from app.schema.errors import EaselError, InvalidField, NotServedYet, UnknownChoice
@@ -39,6 +38,28 @@ def serve(arguments: Sequence[str], environ: Mapping[str, str], factories: Facto
     return factories.serve(launch_options(environ, read(parser, arguments, environ)))
 
 
+# The other commands are loaded when they are called: a start of the server is not to wait for them.
+def generate(arguments: Sequence[str], environ: Mapping[str, str], factories: Factories) -> int:
+    """Pictures without the page."""
+    from app.cli.generate import run  # noqa: PLC0415
+
+    return run(arguments, environ, factories)
+
+
+def models(arguments: Sequence[str], environ: Mapping[str, str], factories: Factories) -> int:
+    """What is in the model folders."""
+    from app.cli.models import run  # noqa: PLC0415
+
+    return run(arguments, environ, factories)
+
+
+def doctor(arguments: Sequence[str], environ: Mapping[str, str], factories: Factories) -> int:
+    """What this machine has."""
+    from app.cli.doctor import run  # noqa: PLC0415
+
+    return run(arguments, environ, factories)
+
+
 def train(arguments: Sequence[str], environ: Mapping[str, str], factories: Factories) -> int:
     """Training has no command yet."""
     raise NotServedYet("Training is not served yet.", hint="It comes with the Train tab.")
@@ -46,9 +67,9 @@ def train(arguments: Sequence[str], environ: Mapping[str, str], factories: Facto
 
 COMMANDS: dict[str, Command] = {
     "serve": serve,
-    "generate": generate.run,
-    "models": models.run,
-    "doctor": doctor.run,
+    "generate": generate,
+    "models": models,
+    "doctor": doctor,
     "train": train,
 }
 

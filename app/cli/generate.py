@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,21 @@ from tqdm import tqdm
 from app.cli.arguments import Parser, add_flags, launch_options, read
 from app.cli.factories import Factories
 from app.cli.folders import folders_of
-from app.cli.workshop import Workshop, open_workshop
+from app.cli.workshop import ServerJobs, Workshop, open_workshop
+from app.schema.choices import EMPHASIS_MODES, NOISE_SOURCES, PRECISIONS, SAMPLER_NAMES, SCHEDULE_NAMES
 from app.schema.control import Control, controls_of
 from app.schema.errors import CannotWrite, EaselError, InvalidField
 from app.schema.events import Failed, Finished, ImageReady, Notice, Progress
 from app.schema.request import GenerationRequest, parse_request
 
 CONTROLS = controls_of(GenerationRequest)
+CHOICES: dict[str, tuple[str, ...]] = {
+    "samplers": tuple(sampler.name for sampler in SAMPLER_NAMES),
+    "schedules": tuple(schedule.label for schedule in SCHEDULE_NAMES),
+    "emphasis": EMPHASIS_MODES,
+    "noise_sources": NOISE_SOURCES,
+    "precisions": ("auto", *PRECISIONS),
+}
 OWN = frozenset({*CONTROLS, "output"})
 
 
@@ -34,6 +43,9 @@ def run(arguments: Sequence[str], environ: Mapping[str, str], factories: Factori
     targets = output_paths(typed.output, request.image_count) if typed.output else []
     folders = folders_of(options)
     with open_workshop(options, folders, factories) as workshop:
+        if isinstance(workshop, ServerJobs) and (idle := set(vars(typed)) - OWN - {"data_dir"}):
+            flags = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(idle))
+            print(f"Drawn by the running server, where {flags} of this command has no effect.", file=sys.stderr)
         images = follow(workshop, workshop.submit(request), request)
         made = [workshop.path(image) for image in images]
     for source, target in zip(made, targets, strict=False):
@@ -129,12 +141,14 @@ def _add(parser: argparse.ArgumentParser, name: str, control: Control) -> None:
     elif annotation == tuple[str, ...]:
         options |= {"action": "append", "metavar": "NAME"}
     else:
-        options["metavar"] = "N" if control.minimum is not None else "VALUE"
+        options["metavar"] = "N" if annotation in (int, float) else "VALUE"
     parser.add_argument(f"--{name.replace('_', '-')}", **options)
 
 
 def _help(control: Control) -> str:
     words = f"{control.label}: {control.help}" if control.help else control.label
+    if names := CHOICES.get(control.choices or ""):
+        words += f" [{', '.join(names)}]"
     if control.minimum is not None and control.maximum is not None:
         words += f" [{control.minimum:g} to {control.maximum:g} on the page]"
     return words.replace("%", "%%")

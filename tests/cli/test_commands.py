@@ -55,5 +55,5 @@ def test_help_names_the_flags_or_options(easel: Typed, capsys: pytest.CaptureFix
         easel(*command, "--help")
     assert end.value.code == 0
     told = capsys.readouterr().out
-    expected = {"": "--data-dir FOLDER", "generate": "--cfg-scale N", "models": "--kind KIND", "doctor": "--json"}
+    expected = {"": "--data-dir FOLDER", "generate": "DPM++ 2M", "models": "--kind KIND", "doctor": "--json"}
     assert expected["".join(command)] in told

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import pytest
 from app.cli.workshop import OwnJobs, ServerJobs, open_workshop
 from app.jobs import DataFolderLock
 from app.schema.errors import DataFolderInUse, EaselError, InvalidField
-from app.schema.events import Finished, Progress, Queued, Started
+from app.schema.events import Finished, ImageReady, Progress, Queued, Started
 from app.schema.flags import LaunchOptions
 from app.schema.request import GenerationRequest
 from tests.cli.places import Places
@@ -160,3 +160,19 @@ def test_the_login_of_the_servers_flags_is_used(places: Places, server: Server) 
     word = base64.b64encode(b"ann:sesame").decode()
     assert server.asked[0][2]["Authorization"] == f"Basic {word}"
     assert Path(places.folders.state).exists()
+
+
+def test_a_flag_that_the_running_server_does_not_hear_is_told(
+    easel: Callable[..., int], places: Places, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lock = DataFolderLock(places.folders.state)
+    lock.tell_address(server.address)
+    image = ImageReady(
+        job="j1", index=0, path="outputs/a.png", seed=7, variation_seed=0, width=8, height=8, infotext="x\nSteps: 2"
+    )
+    server.streams = [stream((1, QUEUED), (2, image), (3, DONE))]
+    assert easel("generate", "x", "--use-cpu", "all") == 0
+    lock.release()
+    told = capsys.readouterr()
+    assert "where --use-cpu of this command has no effect" in told.err
+    assert told.out == f"{places.folders.data / 'outputs' / 'a.png'}\n"
