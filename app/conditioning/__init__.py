@@ -1,11 +1,10 @@
 """From units of text to what the U-Net reads: chunks, emphasis, CLIP skip, learned words, schedules."""
 
-from app.conditioning.conditioning import SIZE_NUMBERS, Conditioning, ConditioningSchedule, aligned, joined
+from app.conditioning.conditioning import Conditioning, ConditioningSchedule, aligned, joined
 from app.conditioning.emphasis import emphasised
 from app.conditioning.encode import Vocabulary, encode_unit
 
 __all__ = [
-    "SIZE_NUMBERS",
     "Conditioning",
     "ConditioningSchedule",
     "Vocabulary",

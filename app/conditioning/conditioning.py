@@ -6,14 +6,12 @@ Holds tensors and lines them up; does not know how text became vectors or what g
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-
-SIZE_NUMBERS = "size_numbers"
-"""Key in `extra`: [1, n] float32, the family's size numbers in its own order (SDXL: six)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,12 +19,12 @@ class Conditioning:
     """One prompt for one call, or several prompts stacked by `joined`.
 
     context: [1, 77 * chunks, width] float32, read by cross-attention. pooled: [1, width] float32 or None.
-    extra: further [1, ...] tensors that the family's U-Net wants, by name.
+    extra: [1, n] float32, the family's size numbers in its own order (SDXL: six), or None.
     """
 
     context: Tensor
     pooled: Tensor | None = None
-    extra: Mapping[str, Tensor] = field(default_factory=dict)
+    extra: Tensor | None = None
 
     @property
     def length(self) -> int:
@@ -51,7 +49,7 @@ class Conditioning:
 
 
 def aligned(parts: Sequence[Conditioning]) -> tuple[Conditioning, ...]:
-    """The parts of one AND at one call, the shorter ones extended to the longest."""
+    """The parts of one AND at one call, the shorter ones extended to the longest (a1111-facts 2.4)."""
     longest = max(part.length for part in parts)
     return tuple(part if part.length == longest else part.extended(longest) for part in parts)
 
@@ -59,18 +57,22 @@ def aligned(parts: Sequence[Conditioning]) -> tuple[Conditioning, ...]:
 def joined(rows: Sequence[Conditioning]) -> Conditioning:
     """Stack rows for one model call; contexts of different lengths are repeated to their least common multiple.
 
-    Raises ValueError when some rows have a pooled vector or an extra that others lack.
+    Raises ValueError when some rows have a pooled vector or size numbers and others have none.
     """
     length = math.lcm(*(row.length for row in rows))
-    pooled = [row.pooled for row in rows if row.pooled is not None]
-    names = set(rows[0].extra)
-    if len(pooled) not in (0, len(rows)) or any(set(row.extra) != names for row in rows):
-        raise ValueError("conditionings of different families cannot share a call")
     return Conditioning(
         torch.cat([row.repeated(length).context for row in rows]),
-        torch.cat(pooled) if pooled else None,
-        {name: torch.cat([row.extra[name] for row in rows]) for name in rows[0].extra},
+        _stacked(row.pooled for row in rows),
+        _stacked(row.extra for row in rows),
     )
+
+
+def _stacked(tensors: Iterable[Tensor | None]) -> Tensor | None:
+    every = list(tensors)
+    given = [tensor for tensor in every if tensor is not None]
+    if given and len(given) < len(every):
+        raise ValueError("conditionings of different families cannot share a call")
+    return torch.cat(given) if given else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,9 +85,11 @@ class ConditioningSchedule:
     ends: tuple[int, ...]
     conditionings: tuple[Conditioning, ...]
 
-    def at(self, call: int) -> Conditioning:
-        """What the model reads at a call. Past the end the first one comes back, as in A1111 with DPM adaptive."""
-        for end, conditioning in zip(self.ends, self.conditionings, strict=True):
-            if call <= end:
-                return conditioning
-        return self.conditionings[0]
+    def at(self, call: int, calls_planned: int) -> Conditioning:
+        """What the model reads at a call, 0 ... calls_planned.
+
+        A sampler that goes on beyond (DPM adaptive) gets the first one again, as in A1111.
+        """
+        if call > calls_planned:
+            return self.conditionings[0]
+        return self.conditionings[min(bisect_left(self.ends, call), len(self.ends) - 1)]

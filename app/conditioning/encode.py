@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from app.conditioning.conditioning import SIZE_NUMBERS, Conditioning, ConditioningSchedule
+from app.conditioning.conditioning import Conditioning, ConditioningSchedule
 from app.conditioning.emphasis import emphasised
 from app.language import CHUNK_LENGTH, Chunk, FindWord, Sizes, TextUnit, Tokenizer, chunked
 from app.models import EncodedText, TextEncoder, TokenVectors
@@ -62,7 +62,7 @@ def encode_unit(
     pooled = next((vector for _, vector in read if vector is not None), None)
     if unit.negative and pooled is not None and not any(times):
         context, pooled = torch.zeros_like(context), torch.zeros_like(pooled)
-    extra = {SIZE_NUMBERS: _sizes(unit.sizes, size_numbers, context.device)} if size_numbers else {}
+    extra = _sizes(unit.sizes, size_numbers, context.device) if size_numbers else None
     encoded = {
         text: Conditioning(context[n : n + 1], None if pooled is None else pooled[n : n + 1], extra)
         for n, text in enumerate(times)
