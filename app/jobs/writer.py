@@ -9,8 +9,10 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from app.jobs.bus import Told
@@ -25,6 +27,9 @@ logger = logging.getLogger(__name__)
 
 MOST_WAITING = 64
 """Pictures in memory before the engine's thread waits for the disk after all."""
+KEPT_UNSAVED = timedelta(days=1)
+CLEARED_EVERY = 3600.0
+"""Seconds."""
 
 
 class PictureFiles(Protocol):
@@ -39,6 +44,10 @@ class PictureFiles(Protocol):
 
         Raises FileExistsError when there is one already, DiskFull or CannotWrite.
         """
+        ...
+
+    def clear_unsaved(self, before: datetime) -> None:
+        """Removes the pictures that were not to be saved and are older."""
         ...
 
 
@@ -113,13 +122,27 @@ class Writer:
         self.do(lambda: self._fail(job, error))
 
     def _run(self) -> None:
-        while (task := self._tasks.get()) is not None:
+        clear_at = time.monotonic()
+        while True:
+            if time.monotonic() >= clear_at:
+                self._try(lambda: self._files.clear_unsaved(datetime.now() - KEPT_UNSAVED))
+                clear_at = time.monotonic() + CLEARED_EVERY
             try:
-                task()
-            except Exception:
-                # Nothing may end this thread: a job whose bookkeeping failed stays running and is taken up at the
-                # next start, the others go on.
-                logger.exception("The writer could not carry out a task")
+                task = self._tasks.get(timeout=CLEARED_EVERY)
+            except queue.Empty:
+                continue
+            if task is None:
+                return
+            self._try(task)
+
+    @staticmethod
+    def _try(task: Callable[[], None]) -> None:
+        """Nothing may end this thread: a job whose bookkeeping failed stays running and is taken up at the next
+        start, the others go on."""
+        try:
+            task()
+        except Exception:
+            logger.exception("The writer could not carry out a task")
 
     def _begin(self, job: Job, left: set[int]) -> None:
         if left:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -234,6 +235,12 @@ def test_ids_sort_by_time(workplace: Workplace) -> None:
         ids.append(workplace.jobs.submit(request(), "anna").id)
     assert ids == sorted(ids)
     assert all(id.isalnum() and len(id) == 13 for id in ids)
+
+
+def test_pictures_that_were_not_to_be_saved_are_cleared_after_a_day(workplace: Workplace) -> None:
+    workplace.jobs.wait(workplace.jobs.submit(request(), "anna").id, 10)
+    assert workplace.files.cleared is not None
+    assert timedelta(days=1) <= datetime.now() - workplace.files.cleared < timedelta(days=1, minutes=1)
 
 
 def test_a_picture_that_was_not_made_is_not_found(workplace: Workplace) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 
 from app.jobs import Bus, Inflight, Jobs, Store, Worker, Writer
@@ -34,6 +35,7 @@ class MemoryFiles:
         self.files: dict[str, bytes] = {}
         self.infotexts: dict[str, str] = {}
         self.room = 1_000_000
+        self.cleared: datetime | None = None
 
     def names(self, plan: ImagePlan, finished: RowFinished) -> Iterator[str]:
         for number in range(1000):
@@ -47,6 +49,9 @@ class MemoryFiles:
         self.room -= 1
         self.files[path] = finished.rgb
         self.infotexts[path] = infotext
+
+    def clear_unsaved(self, before: datetime) -> None:
+        self.cleared = before
 
     def is_whole(self, path: str) -> bool:
         return path in self.files
