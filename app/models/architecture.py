@@ -149,7 +149,7 @@ def as_in_file(family: Family, architecture: Architecture) -> Family:
     """The family's row with the widths that this file has."""
     texts = architecture.texts
     pooled = next((shape.projection for shape, facts in texts if facts.pooled), 0)
-    return replace(
+    found = replace(
         family,
         text_encoders=tuple(facts for _, facts in texts),
         context_width=architecture.unet.context_width,
@@ -158,3 +158,4 @@ def as_in_file(family: Family, architecture: Architecture) -> Family:
         norm_groups=architecture.unet_groups,
         pixels_per_latent=2 ** (len(architecture.vae.channels) - 1) if architecture.vae else family.pixels_per_latent,
     )
+    return family if found == family else found

@@ -35,6 +35,7 @@ _NEEDLESS_ENDS = ("position_ids", "logit_scale", "attn_mask", "v_pred", "ztsnr",
 _SCHEDULE_BUFFERS = ("alphas", "betas", "sqrt_", "posterior_", "log_one", "lvlb_weights", "logvar", "scale_factor")
 
 
+@torch.inference_mode(mode=False)  # weights made inside inference mode could never be trained
 def load_checkpoint(
     path: str | Path,
     *,
@@ -95,6 +96,7 @@ def load_checkpoint(
     )
 
 
+@torch.inference_mode(mode=False)
 def load_vae(
     path: str | Path,
     *,

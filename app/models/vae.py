@@ -88,7 +88,8 @@ class Vae:
         if self.dtype != torch.float32:
             name, half = self.name or "of this checkpoint", str(self.dtype).removeprefix("torch.")
             logger.warning("The VAE %s gave NaN while %s in %s; from now on it runs in float32.", name, stage, half)
-            self.module.to(torch.float32)
+            with torch.inference_mode(mode=False):  # weights made inside it could never be trained or patched
+                self.module.to(torch.float32)
             result = run()
             if bool(torch.isfinite(result).all()):
                 return result
