@@ -22,7 +22,8 @@ from app.schema.events import Event, ImageReady, LiveEvent, StateEvent
 from app.schema.flags import LaunchOptions, read_logins
 from app.schema.request import GenerationRequest
 
-OWNER = "command line"
+OWNER = "local"
+"""As the server calls whoever asks from this machine without a login."""
 ANSWER_LIMIT = 30.0
 SILENCE_LIMIT = 90.0
 PATIENCE = 60
@@ -174,8 +175,11 @@ class ServerJobs:
 
 def _login(options: LaunchOptions) -> str | None:
     """The first login of the server's own flags, known here too when they stand in COMMANDLINE_ARGS."""
-    for secret in (options.api_auth, options.gradio_auth):
-        if secret is not None and (logins := read_logins(secret.get_secret_value())):
+    texts = [secret.get_secret_value() for secret in (options.gradio_auth, options.api_auth) if secret is not None]
+    if options.gradio_auth_path is not None and options.gradio_auth_path.is_file():
+        texts.append(options.gradio_auth_path.read_text("utf-8"))
+    for text in texts:
+        if logins := read_logins(text):
             return f"{logins[0].user}:{logins[0].password}"
     return None
 
@@ -183,13 +187,10 @@ def _login(options: LaunchOptions) -> str | None:
 def _problem(status: int, text: bytes) -> EaselError:
     """The server's answer as the error that it stands for."""
     try:
-        body = json.loads(text)
-    except ValueError:
-        body = {}
-    error = body.get("error", body) if isinstance(body, dict) else {}
-    error = error if isinstance(error, dict) else {"message": str(error)}
-    message = str(error.get("message") or body.get("detail") or f"The server answered with status {status}.")
+        error = json.loads(text)["error"]
+        message, field, hint = str(error["message"]), error["field"], str(error["hint"])
+    except (ValueError, LookupError, TypeError):
+        return EaselError(f"The server answered with status {status}: {text[:200].decode('utf-8', 'replace')}")
     if status == 401:
-        return EaselError(message, hint="Give the server's login with --api-auth or --gradio-auth.")
-    kind = InvalidField if status == 422 else EaselError
-    return kind(message, field=error.get("field"), hint=str(error.get("hint") or ""))
+        hint = "Give the login that the server was started with: --gradio-auth USER:PASSWORD."
+    return (InvalidField if status == 422 else EaselError)(message, field=field, hint=hint)

@@ -143,23 +143,46 @@ def test_a_server_that_stays_away_is_told_with_the_job_that_waits(places: Places
     assert problem.value.hint == "Job j1 is stored and goes on when it is started again."
 
 
-def test_the_servers_refusal_reads_as_if_it_were_ours(places: Places, server: Server) -> None:
-    server.refusal = (422, {"code": "unknown_choice", "message": "There is no sampler 'x'.", "field": "sampler"})
-    with pytest.raises(InvalidField) as problem:
+@pytest.mark.parametrize(
+    ("status", "answer", "kind", "words"),
+    [
+        (
+            422,
+            {"error": {"code": "x", "message": "There is no sampler 'x'.", "field": "sampler", "hint": "Try Euler."}},
+            InvalidField,
+            "There is no sampler 'x'. Try Euler.",
+        ),
+        (
+            401,
+            {"error": {"code": "x", "message": "This server asks for a login.", "field": None, "hint": "Basic."}},
+            EaselError,
+            "This server asks for a login. Give the login that the server was started with: "
+            "--gradio-auth USER:PASSWORD.",
+        ),
+        (502, {"detail": "Bad gateway"}, EaselError, 'The server answered with status 502: {"detail": "Bad gateway"}'),
+    ],
+)
+def test_the_servers_refusal_reads_as_if_it_were_ours(
+    places: Places, server: Server, status: int, answer: dict[str, object], kind: type[EaselError], words: str
+) -> None:
+    server.refusal = (status, answer)
+    with pytest.raises(kind) as problem:
         ServerJobs(server.address, places.folders).submit(GenerationRequest())
-    assert (problem.value.message, problem.value.field) == ("There is no sampler 'x'.", "sampler")
+    assert str(problem.value) == words
 
 
-def test_the_login_of_the_servers_flags_is_used(places: Places, server: Server) -> None:
+@pytest.mark.parametrize("way", ["flag", "file"])
+def test_the_login_of_the_servers_flags_is_used(places: Places, server: Server, tmp_path: Path, way: str) -> None:
     lock = DataFolderLock(places.folders.state)
     lock.tell_address(server.address)
-    options = LaunchOptions.model_validate({"gradio_auth": "ann:sesame,bob:x"})
+    (tmp_path / "logins").write_text("ann:sesame\nbob:x\n")
+    said = {"flag": {"gradio_auth": "ann:sesame,bob:x"}, "file": {"gradio_auth_path": tmp_path / "logins"}}
+    options = LaunchOptions.model_validate(said[way])
     with open_workshop(options, places.folders, places) as workshop:
         workshop.submit(GenerationRequest())
     lock.release()
     word = base64.b64encode(b"ann:sesame").decode()
     assert server.asked[0][2]["Authorization"] == f"Basic {word}"
-    assert Path(places.folders.state).exists()
 
 
 def test_a_flag_that_the_running_server_does_not_hear_is_told(
