@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from app.files.contents import Content, content_of
-from app.schema.errors import BrokenModelFile, ModelNotFound, UnsafeModelFile
+from app.files.refused import Refused, RefusedAsUnsafe, naming
 
 # The limit of the format's own reader; covers in metadata make real headers of several megabytes.
 LARGEST_HEADER = 100_000_000
@@ -70,14 +70,6 @@ class Header:
     size: int
 
 
-class _Refused(Exception):
-    """Why a header is refused, in words that follow 'X is broken: '."""
-
-
-class _RefusedAsUnsafe(_Refused):
-    """The same for what no honest program writes."""
-
-
 def read_header(path: str | Path) -> Header:
     """The header of a safetensors file.
 
@@ -85,53 +77,42 @@ def read_header(path: str | Path) -> Header:
     format, UnsafeModelFile when its header claims what no honest program writes (overlaps, absurd sizes).
     """
     path = Path(path)
-    try:
+    with naming(path):
         size = path.stat().st_size
         with path.open("rb") as file:
             first = file.read(4096)
             content = content_of(first)
             if content is not Content.SAFETENSORS:
-                raise _Refused(f"it is {content.value}")
+                raise Refused(f"it is {content.value}")
             length = int.from_bytes(first[:8], "little")
             if length > LARGEST_HEADER:
-                raise _RefusedAsUnsafe(f"its header claims {length:,} bytes; the limit is {LARGEST_HEADER:,}")
+                raise RefusedAsUnsafe(f"its header claims {length:,} bytes; the limit is {LARGEST_HEADER:,}")
             if 8 + length > size:
-                raise _Refused(f"it ends inside its header ({size:,} of at least {8 + length:,} bytes are there)")
+                raise Refused(f"it ends inside its header ({size:,} of at least {8 + length:,} bytes are there)")
             text = (first + file.read(max(0, 8 + length - len(first))))[8 : 8 + length]
         if len(text) != length:
-            raise _Refused("it became shorter while it was read")
+            raise Refused("it became shorter while it was read")
         return _parse(text, size)
-    except FileNotFoundError:
-        raise ModelNotFound(f"There is no file {path}.") from None
-    except OSError as error:
-        raise BrokenModelFile(f"{path} cannot be read: {error.strerror or error}.") from error
-    except _RefusedAsUnsafe as reason:
-        raise UnsafeModelFile(f"{path.name} is refused: {reason}.", hint=_HINT) from None
-    except _Refused as reason:
-        raise BrokenModelFile(f"{path.name} is not a usable safetensors file: {reason}.", hint=_HINT) from None
-
-
-_HINT = "Copy or download it again."
 
 
 def _parse(text: bytes, size: int) -> Header:
     if text.count(b"{") + text.count(b"[") > _MOST_STRUCTURES:
-        raise _RefusedAsUnsafe("its header has millions of parts")
+        raise RefusedAsUnsafe("its header has millions of parts")
     try:
         decoded = text.decode("utf-8")
         content = json.loads(decoded, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
         if "\\u" in decoded:  # half a character passes here, and breaks whatever the name is put into
             json.dumps(content, ensure_ascii=False).encode("utf-8")
     except RecursionError:
-        raise _RefusedAsUnsafe("its header is nested without end") from None
+        raise RefusedAsUnsafe("its header is nested without end") from None
     except ValueError as error:
-        raise _Refused(f"its header is no valid JSON ({error})") from None
+        raise Refused(f"its header is no valid JSON ({error})") from None
     if not isinstance(content, dict):
-        raise _Refused("its header is no JSON object")
+        raise Refused("its header is no JSON object")
     start = 8 + len(text)
     metadata = content.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
-        raise _Refused("its metadata hold something other than text")
+        raise Refused("its metadata hold something other than text")
     tensors = {name: _place(name, fields, start) for name, fields in content.items()}
     _check_layout(tensors, start, size)
     return Header(MappingProxyType(tensors), MappingProxyType(metadata), start, size)
@@ -141,7 +122,7 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     content = dict(pairs)
     if len(content) != len(pairs):
         twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
-        raise _RefusedAsUnsafe(f"'{twice[:100]}' stands twice in its header")
+        raise RefusedAsUnsafe(f"'{twice[:100]}' stands twice in its header")
     return content
 
 
@@ -153,16 +134,16 @@ def _place(name: str, fields: Any, start: int) -> TensorPlace:
     try:
         dtype, shape, offsets = fields["dtype"], fields["shape"], fields["data_offsets"]
     except (KeyError, TypeError, IndexError):
-        raise _Refused(f"tensor '{name[:100]}' lacks its type, shape or place") from None
+        raise Refused(f"tensor '{name[:100]}' lacks its type, shape or place") from None
     if not isinstance(dtype, str) or dtype not in DTYPE_BITS:
-        raise _Refused(f"tensor '{name[:100]}' is of the unknown type {str(dtype)[:40]}")
+        raise Refused(f"tensor '{name[:100]}' is of the unknown type {str(dtype)[:40]}")
     if not _natural(shape) or len(shape) > _MOST_DIMENSIONS:
-        raise _Refused(f"tensor '{name[:100]}' has an impossible shape")
+        raise Refused(f"tensor '{name[:100]}' has an impossible shape")
     if not _natural(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
-        raise _Refused(f"tensor '{name[:100]}' has an impossible place")
+        raise Refused(f"tensor '{name[:100]}' has an impossible place")
     begin, end = offsets
     if math.prod(shape) * DTYPE_BITS[dtype] != 8 * (end - begin):
-        raise _Refused(f"the shape of tensor '{name[:100]}' does not fit its {end - begin:,} bytes")
+        raise Refused(f"the shape of tensor '{name[:100]}' does not fit its {end - begin:,} bytes")
     return TensorPlace(dtype, tuple(shape), start + begin, start + end)
 
 
@@ -178,11 +159,11 @@ def _check_layout(tensors: dict[str, TensorPlace], start: int, size: int) -> Non
     end = start
     for name, place in sorted(tensors.items(), key=lambda item: (item[1].begin, item[1].end)):
         if place.begin < end:
-            raise _RefusedAsUnsafe(f"tensor '{name[:100]}' overlaps another one")
+            raise RefusedAsUnsafe(f"tensor '{name[:100]}' overlaps another one")
         if place.begin > end:
-            raise _RefusedAsUnsafe(f"{place.begin - end:,} bytes before tensor '{name[:100]}' belong to none")
+            raise RefusedAsUnsafe(f"{place.begin - end:,} bytes before tensor '{name[:100]}' belong to none")
         end = place.end
     if end > size:
-        raise _Refused(f"it was copied or downloaded in part ({size:,} of {end:,} bytes are there)")
+        raise Refused(f"it was copied or downloaded in part ({size:,} of {end:,} bytes are there)")
     if end < size:
-        raise _RefusedAsUnsafe(f"{size - end:,} bytes at its end belong to no tensor")
+        raise RefusedAsUnsafe(f"{size - end:,} bytes at its end belong to no tensor")

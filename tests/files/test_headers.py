@@ -141,7 +141,7 @@ UNSAFE: dict[str, tuple[Any, bytes]] = {
 @pytest.mark.parametrize("case", BROKEN)
 def test_a_broken_header_is_refused_with_its_reason(tmp_path: Path, case: str) -> None:
     path = written(tmp_path / "a.safetensors", *BROKEN[case])
-    with pytest.raises(BrokenModelFile, match=r"^a\.safetensors is not a usable safetensors file: .*\. Copy or down"):
+    with pytest.raises(BrokenModelFile, match=r"^a\.safetensors is not usable: .*\. Copy or download"):
         read_header(path)
 
 
