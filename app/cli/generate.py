@@ -30,6 +30,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "noise_sources": NOISE_SOURCES,
     "precisions": ("auto", *PRECISIONS),
 }
+HEARD_BY_A_SERVER = frozenset({"data_dir", "gradio_auth", "gradio_auth_path", "api_auth"})
 OWN = frozenset({*CONTROLS, "output"})
 
 
@@ -43,7 +44,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str], factories: Factori
     targets = output_paths(typed.output, request.image_count) if typed.output else []
     folders = folders_of(options)
     with open_workshop(options, folders, factories) as workshop:
-        if isinstance(workshop, ServerJobs) and (idle := set(vars(typed)) - OWN - {"data_dir"}):
+        if isinstance(workshop, ServerJobs) and (idle := set(vars(typed)) - OWN - HEARD_BY_A_SERVER):
             flags = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(idle))
             print(f"Drawn by the running server, where {flags} of this command has no effect.", file=sys.stderr)
         images = follow(workshop, workshop.submit(request), request)

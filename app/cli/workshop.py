@@ -113,7 +113,7 @@ class ServerJobs:
         last, patience = "", PATIENCE
         while True:
             try:
-                for number, event in self._stream(f"/api/jobs/{job}/events", last):
+                for number, event in self._stream(f"/api/jobs/{job}/events?previews=false", last):
                     last, patience = number or last, PATIENCE
                     yield event
                     if event.kind in ("finished", "failed"):

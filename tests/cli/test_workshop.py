@@ -48,7 +48,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.server.refusal is not None:
             status, answer = self.server.refusal
             self.reply(status, json.dumps(answer))
-        elif self.path.endswith("/events"):
+        elif "/events" in self.path:
             self.reply(200, self.server.streams.pop(0))
         else:
             self.reply(202, json.dumps({"id": "j1", "state": "queued"}))
@@ -106,7 +106,7 @@ def test_the_server_that_holds_the_data_folder_is_asked(places: Places, server: 
     assert places.engines_started == 0
     assert [(method, path) for method, path, *_ in server.asked] == [
         ("POST", "/api/jobs"),
-        ("GET", "/api/jobs/j1/events"),
+        ("GET", "/api/jobs/j1/events?previews=false"),
         ("DELETE", "/api/jobs/j1"),
     ]
     assert GenerationRequest.model_validate_json(server.asked[0][3]) == request
