@@ -38,7 +38,8 @@ class Reading:
     """How prompts are to be read; everything here changes the picture.
 
     emphasis: 'Original', 'No norm', 'Ignore' or 'None'. clip_skip: 1 is the last layer.
-    comma_backtrack: tokens that a chunk may be cut short at a comma. sizes: None for families without size numbers.
+    comma_backtrack: how many tokens back a comma may lie for a full chunk to be broken there; 0: never.
+    sizes: None for families without size numbers. negative_aesthetic_score: the refiner's for the negative prompt.
     """
 
     timing: Timing
@@ -46,6 +47,7 @@ class Reading:
     clip_skip: int = 1
     comma_backtrack: int = COMMA_BACKTRACK
     sizes: Sizes | None = None
+    negative_aesthetic_score: float = 2.5
 
 
 @dataclass(frozen=True)
@@ -146,4 +148,7 @@ def _unit(text: str, reading: Reading, negative: bool) -> TextUnit:
     if reading.emphasis != "None":
         for different in {variant.text for variant in texts}:
             parse_attention(different)
-    return TextUnit(texts, reading.emphasis, reading.clip_skip, reading.comma_backtrack, reading.sizes, negative)
+    sizes = reading.sizes
+    if sizes and negative:
+        sizes = sizes._replace(aesthetic_score=reading.negative_aesthetic_score)
+    return TextUnit(texts, reading.emphasis, reading.clip_skip, reading.comma_backtrack, sizes, negative)
