@@ -1,4 +1,4 @@
-"""Models on a device: families, loading and writing checkpoints, text encoders, VAE, attention, previews.
+"""Models on a device: families, loading and writing checkpoints, text encoders, VAE, previews.
 
 Importing the package brings torch and nothing heavier; diffusers and transformers follow with the first load.
 """

@@ -1,4 +1,4 @@
-"""Architecture: what the empty modules of a checkpoint are built from, out of shapes, metadata and family.
+"""Architecture: what the empty modules are built from, out of shapes, metadata and family.
 
 The last word on heads, groups and widths; reads no weights and builds nothing.
 """

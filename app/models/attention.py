@@ -1,4 +1,4 @@
-"""Attention and padding: which attention kernel a model runs, and convolutions that wrap around for seamless tiles.
+"""Attention and padding: which kernel a model runs, and convolutions that wrap around.
 
 PyTorch's own scaled dot product is the rule; xformers is used only where a trial call of it works.
 """

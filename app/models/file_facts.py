@@ -1,4 +1,4 @@
-"""FileFacts: what a checkpoint says about itself in its metadata, its marker tensors and its `.yaml` sidecar.
+"""FileFacts: what a checkpoint says of itself in metadata, marker tensors and `.yaml` sidecar.
 
 The key `easel.config` holds JSON: {"unet": {"norm_num_groups", "num_attention_heads" or "attention_head_dim"},
 "vae": {"norm_num_groups"}, "text": {"num_attention_heads", "hidden_act"} (a list of these for two encoders),
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,11 +64,11 @@ def read_facts(path: Path, names: Iterable[str], metadata: Mapping[str, str]) ->
         names = set(names)
         return FileFacts(
             unet_norm_groups=_whole(unet.get("norm_num_groups")),
-            unet_heads=tuple(map(int, heads)) if isinstance(heads, list) else _whole(heads),
+            unet_heads=tuple(_counts(heads)) if isinstance(heads, list) else _whole(heads),
             unet_head_width=_whole(unet.get("attention_head_dim")),
             vae_norm_groups=_whole(vae.get("norm_num_groups")),
             text_heads=tuple(_whole(entry.get("num_attention_heads")) for entry in texts),
-            text_activations=tuple(entry.get("hidden_act") for entry in texts),
+            text_activations=tuple(_activation(entry.get("hidden_act")) for entry in texts),
             prediction_type=(
                 _said_by_yaml(path.with_suffix(".yaml"))
                 or _prediction(config.get("prediction_type", ""))
@@ -117,6 +117,20 @@ def _whole(value: Any) -> int | None:
     if isinstance(value, bool) or int(value) != value or value < 1:
         raise ValueError(f"{value!r} is not a whole number above 0")
     return int(value)
+
+
+def _counts(values: Iterable[Any]) -> Iterator[int]:
+    for value in values:
+        count = _whole(value)
+        if count is None:
+            raise ValueError("a number of heads is missing")
+        yield count
+
+
+def _activation(said: Any) -> str | None:
+    if said not in (None, "quick_gelu", "gelu"):
+        raise ValueError(f"the activation {said!r} is not known")
+    return str(said) if said else None
 
 
 def _prediction(said: str) -> PredictionType | None:

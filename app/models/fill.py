@@ -1,4 +1,4 @@
-"""Fill: the tensors of a file into a module, mapped where nothing changes, else in one sequential pass.
+"""Fill: the tensors of a file into a module, mapped where nothing changes, else in one pass.
 
 Knows where a parameter lies (`keys.Source`), not why; takes meta modules as well as ones that hold old weights.
 """
@@ -66,6 +66,9 @@ def fill(
 
 def _take(file: WeightFile, source: Source) -> Tensor:
     tensor = file.tensor(source.key)
+    wrong = source.third is not None and (tensor.dim() == 0 or tensor.shape[0] % 3)
+    if wrong or (source.transposed and tensor.dim() != 2):
+        raise BrokenModelFile(f"{file.path.name}: tensor {source.key} has the impossible shape {list(tensor.shape)}.")
     if source.third is not None:
         rows = tensor.shape[0] // 3
         tensor = tensor[rows * source.third : rows * (source.third + 1)]

@@ -1,4 +1,4 @@
-"""Loader: a single-file checkpoint or VAE -> modules on a device, by our own key maps and without a network.
+"""Loader: a single-file checkpoint or VAE -> modules on a device, by our own key maps, offline.
 
 Same dtype on a CPU: the modules share the file's pages. Else one sequential pass converts tensor by tensor.
 Knows files, families and maps; which model is in memory, and when, is PipelineManager's.

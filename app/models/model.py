@@ -1,4 +1,4 @@
-"""LoadedModel: one checkpoint's modules on a device, with the facts that sampling and encoding need.
+"""LoadedModel: one checkpoint's modules on a device, with the facts that pictures need.
 
 Holds weights and facts; does not read files, choose devices or decide when to swap. `PipelineManager` is the
 only owner: everyone else borrows a model for one group of work.

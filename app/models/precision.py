@@ -1,4 +1,4 @@
-"""Precision: which number formats a device computes in, given the user's flags. Pure functions of their arguments."""
+"""Precision: which number formats a device computes in, given the user's flags; pure functions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shapes: the architecture of U-Net, VAE and text encoders, read from tensor names and shapes alone.
+"""Shapes: the architecture of U-Net, VAE and text encoders, read from names and shapes alone.
 
 Works on the original single-file names without their prefix. What shapes cannot say (group counts, heads) is
 not decided here.
@@ -107,7 +107,9 @@ def unet_shape(shapes: Shapes) -> UNetShape:
     readers = [name for name in shapes if name.endswith("attn2.to_k.weight")]
     if not readers:
         raise UnsupportedModel("The U-Net has no cross-attention, so it cannot follow a prompt.")
-    projections = [len(shape) for name, shape in shapes.items() if name.endswith(".proj_in.weight")]
+    projection = next((len(shape) for name, shape in shapes.items() if name.endswith(".proj_in.weight")), 0)
+    if projection not in (2, 4):
+        raise BrokenModelFile("The U-Net has no usable tensor named *.proj_in.weight.")
     return UNetShape(
         in_channels=first[1],
         out_channels=_need(shapes, "out.2.weight", 4)[0],
@@ -116,8 +118,8 @@ def unet_shape(shapes: Shapes) -> UNetShape:
         middle_depth=_middle(shapes),
         up_depths=tuple(up),
         context_width=_need(shapes, readers[0], 2)[1],
-        linear_projection=projections[0] == 2,
-        label_width=shapes["label_emb.0.0.weight"][1] if "label_emb.0.0.weight" in shapes else 0,
+        linear_projection=projection == 2,
+        label_width=_need(shapes, "label_emb.0.0.weight", 2)[1] if "label_emb.0.0.weight" in shapes else 0,
     )
 
 
@@ -180,8 +182,8 @@ def _need(shapes: Shapes, name: str, dimensions: int) -> tuple[int, ...]:
 
 def _blocks(shapes: Shapes, list_name: str) -> int:
     """How many entries 'input_blocks' or 'output_blocks' has; a gap in between is found by the caller."""
-    numbers = {int(name.split(".")[1]) for name in shapes if name.startswith(list_name + ".")}
-    return max(numbers, default=-1) + 1
+    numbers = [name.split(".")[1] for name in shapes if name.startswith(list_name + ".")]
+    return max((int(number) for number in numbers if number.isdecimal()), default=-1) + 1
 
 
 def _depth(shapes: Shapes, block: str) -> int:

@@ -1,4 +1,4 @@
-"""Vae: pictures to latents and back, whole or in tiles, in full precision once half precision has failed.
+"""Vae: pictures to latents and back, whole or in tiles, in float32 once half precision failed.
 
 Latents here are the U-Net's: already multiplied by the scaling factor. Knows nothing of files or of sampling.
 """

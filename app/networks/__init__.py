@@ -1,4 +1,4 @@
-"""Networks that a prompt switches on; today the three protocols, the kinds themselves come with their own issue."""
+"""Networks that a prompt switches on: the three protocols that every kind of them follows."""
 
 from app.networks.network import Hook, Network, Patch, Vocabulary
 

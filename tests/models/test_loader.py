@@ -280,6 +280,12 @@ def test_a_damaged_file_is_named_with_the_tensor_that_is_missing(tmp_path: Path)
     path = write_tiny_checkpoint(tmp_path / "hole.safetensors", without=(missing,))
     with pytest.raises(BrokenModelFile, match=r"hole\.safetensors lacks 1 of .* tensors of its U-Net: " + missing):
         load_checkpoint(path)
+    honest = load_file(write_tiny_checkpoint(tmp_path / "sd2.safetensors", "SD2"))
+    for name in ("attn.in_proj_bias", "attn.out_proj.weight"):
+        key = f"cond_stage_model.model.transformer.resblocks.1.{name}"
+        save_file({**honest, key: torch.zeros(())}, tmp_path / "flat.safetensors")
+        with pytest.raises(BrokenModelFile, match=r"flat\.safetensors: tensor " + key):
+            load_checkpoint(tmp_path / "flat.safetensors")
     half = tmp_path / "half.safetensors"
     half.write_bytes(path.read_bytes()[:100_000])
     with pytest.raises(BrokenModelFile, match=r"half\.safetensors"):

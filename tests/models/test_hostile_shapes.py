@@ -1,0 +1,90 @@
+"""Whatever names and shapes a file claims, the answer is a model or an error for people, never a crash."""
+
+from __future__ import annotations
+
+import random
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from app.models.architecture import architecture_of, family_of
+from app.models.build import build_text_encoder, build_unet, build_vae
+from app.models.file_facts import read_facts
+from app.schema.errors import EaselError
+from tests.models.checkpoints import LAYOUTS, original_weights
+
+
+def file_with(shapes: dict[str, tuple[int, ...]], metadata: dict[str, str]) -> Any:
+    """As much of a WeightFile as the architecture is read from."""
+    tensors = {name: SimpleNamespace(shape=shape) for name, shape in shapes.items()}
+    header = SimpleNamespace(tensors=tensors, metadata=metadata)
+    return SimpleNamespace(path=Path("hostile.safetensors"), header=header, shapes=shapes, metadata=metadata)
+
+
+def build_all(file: Any) -> None:
+    """Everything that happens before the first tensor is read."""
+    family = family_of(file)
+    architecture = architecture_of(file, family, read_facts(file.path, file.shapes, file.metadata), needs_vae=True)
+    build_unet(architecture.unet, architecture.heads, architecture.unet_groups)
+    assert architecture.vae is not None
+    build_vae(architecture.vae, architecture.vae_groups, architecture.scaling_factor)
+    for shape, facts in architecture.texts:
+        build_text_encoder(shape, facts)
+
+
+# What the architecture is read from; a lie about any other tensor is found when that tensor is read.
+TELLING = re.compile(
+    r"(input_blocks\.0\.0|time_embed\.0|in_layers\.2|label_emb\.0\.0|out\.2|attn2\.to_k|\.op|decoder\.conv_in"
+    r"|down\.\d\.block\.0\.conv1|token_embedding|position_embedding|layers\.0\.mlp\.fc1|resblocks\.0\.mlp\.c_fc)\.weight$"
+    r"|positional_embedding$|text_projection$"
+)
+
+
+@pytest.mark.parametrize("family", list(LAYOUTS))
+def test_a_file_with_one_lie_is_refused_in_words_or_built(family: str) -> None:
+    honest = dict(original_weights(LAYOUTS[family]).shapes)
+    build_all(file_with(honest, {}))
+    telling = [name for name in honest if TELLING.search(name)]
+    chance = random.Random(family)
+    messages = []
+    for _ in range(20):
+        shapes, name = dict(honest), chance.choice(telling)
+        lie = chance.choice(["gone", "flat", "deep", "odd", "empty", "renamed"])
+        shape = shapes.pop(name)
+        if lie == "renamed":
+            shapes[name.replace(".0.", ".nought.", 1).replace(".1.", ".99.", 1)] = shape
+        elif lie != "gone":
+            odd = tuple(chance.choice((1, 3, 7, 33, 1000)) for _ in shape)
+            shapes[name] = {"flat": shape[:1], "deep": (*shape, 1), "odd": odd, "empty": ()}[lie]
+        try:
+            build_all(file_with(shapes, {}))
+        except EaselError as error:
+            messages.append(error.message)
+    assert len(messages) > 5
+    assert [message for message in messages if "hostile.safetensors" not in message] == []
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        '{"unet": {"num_attention_heads": [0, 1, 1, 1]}}',
+        '{"unet": {"num_attention_heads": [4, 4]}}',
+        '{"unet": {"num_attention_heads": 7}}',
+        '{"unet": {"attention_head_dim": 1000}}',
+        '{"unet": {"norm_num_groups": 5}}',
+        '{"vae": {"norm_num_groups": 64}}',
+        '{"text": {"num_attention_heads": 5}}',
+        '{"text": {"hidden_act": "__import__"}}',
+        '{"preview_factors": "rainbow"}',
+    ],
+)
+def test_metadata_that_cannot_be_true_are_refused_in_words(config: str) -> None:
+    shapes = dict(original_weights(LAYOUTS["SD1"]).shapes)
+    if "1000" in config:
+        build_all(file_with(shapes, {"easel.config": config}))  # a head wider than the level is one head
+        return
+    with pytest.raises(EaselError, match=r"hostile\.safetensors"):
+        build_all(file_with(shapes, {"easel.config": config}))
