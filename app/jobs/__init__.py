@@ -7,6 +7,7 @@ from app.jobs.inflight import Inflight
 from app.jobs.job import Job
 from app.jobs.jobs import Jobs
 from app.jobs.lock import DataFolderLock, Holder, read_holder
+from app.jobs.pictures import PicturesBySettings
 from app.jobs.recovery import recover
 from app.jobs.resolve import Resolver
 from app.jobs.store import QueueEntry, Store
@@ -27,6 +28,7 @@ __all__ = [
     "Jobs",
     "MakeEngine",
     "PictureFiles",
+    "PicturesBySettings",
     "QueueEntry",
     "Resolver",
     "Store",

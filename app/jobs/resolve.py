@@ -43,7 +43,7 @@ class Resolver:
         """Raises UnknownChoice for a sampler or schedule, ModelNotFound or the file's own problem for a model,
         InvalidPrompt for a text that cannot be read."""
         sampler, schedule = self._sampling(request)
-        checkpoint = self._checkpoint(request.checkpoint)
+        checkpoint = self.checkpoint(request.checkpoint)
         vae = self._vae(request.vae, checkpoint)
         styles = list(self.styles()) if request.styles else []
         prompt, negative_prompt = final_prompts(request.prompt, request.negative_prompt, request.styles, styles)
@@ -77,7 +77,8 @@ class Resolver:
             find_schedule(request.schedule)
         return split_sampler_name(request.sampler, request.schedule, convert_automatic=False)
 
-    def _checkpoint(self, name: str) -> ModelFile:
+    def checkpoint(self, name: str) -> ModelFile:
+        """The file that a name means; for "" the chosen default, else the first that is not the starter."""
         if name:
             return self.library.find(name, CHECKPOINT)
         chosen = self.default_checkpoint()

@@ -164,6 +164,13 @@ class NotAllowed(EaselError):
     status = 401
 
 
+class Forbidden(EaselError):
+    """A request that another web page may have sent in the user's name, or that the caller may not make."""
+
+    code = "forbidden"
+    status = 403
+
+
 class NotServedYet(EaselError):
     """A flag, route or field that AUTOMATIC1111 has and this version does not serve."""
 

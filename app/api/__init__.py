@@ -1,0 +1,20 @@
+"""The HTTP interfaces: A1111's under /sdapi/v1, Easel's own under /api, and their description under /docs."""
+
+from app.api.application import create_application
+from app.api.errors import error_of, install_error_handlers
+from app.api.events import events_router
+from app.api.jobs import jobs_router
+from app.api.models import models_router
+from app.api.sdapi import sdapi_router
+from app.api.sdapi_lists import lists_router
+
+__all__ = [
+    "create_application",
+    "error_of",
+    "events_router",
+    "install_error_handlers",
+    "jobs_router",
+    "lists_router",
+    "models_router",
+    "sdapi_router",
+]

@@ -1,0 +1,53 @@
+"""/api/jobs/{id}/events: a job's events as server-sent events, replayed after a lost connection.
+
+State events carry ids; Progress and Preview carry none, so that a reconnect asks again from the last state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Header
+from starlette.responses import StreamingResponse
+
+from app.access import Caller, caller_of
+from app.jobs import AsyncWatch, Jobs, Told
+
+HEARTBEAT = 15.0
+"""Seconds of silence after which a comment is sent, so that proxies keep the connection."""
+
+
+def events_router(jobs: Jobs, heartbeat: float = HEARTBEAT) -> APIRouter:
+    """The route."""
+    router = APIRouter(prefix="/api", tags=["jobs"])
+
+    @router.get("/jobs/{id}/events", response_class=StreamingResponse)
+    async def events(
+        id: str,
+        caller: Annotated[Caller, Depends(caller_of)],
+        last_event_id: Annotated[str | None, Header()] = None,
+        after: int = 0,
+        previews: bool = True,
+    ) -> StreamingResponse:
+        """Everything that happened to a job and will happen, until it is over."""
+        last = int(last_event_id) if last_event_id and last_event_id.isdecimal() else after
+        watch = jobs.watch_async(id, last, owner=caller.scope, previews=previews)
+        headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+        return StreamingResponse(_stream(watch, heartbeat), media_type="text/event-stream", headers=headers)
+
+    return router
+
+
+async def _stream(watch: AsyncWatch, heartbeat: float) -> AsyncIterator[str]:
+    with watch:
+        yield "retry: 1000\n\n"
+        while not watch.over:
+            news = await watch.take(heartbeat)
+            yield "".join(map(event_text, news)) or ": still here\n\n"
+
+
+def event_text(told: Told) -> str:
+    """One event in the format of server-sent events."""
+    number = "" if told.id is None else f"id: {told.id}\n"
+    return f"{number}event: {told.event.kind}\ndata: {told.event.model_dump_json()}\n\n"

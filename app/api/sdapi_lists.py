@@ -1,0 +1,121 @@
+"""A1111's lists: samplers, schedules, checkpoints, VAEs, styles, options, flags and memory, in its shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import psutil
+from fastapi import APIRouter
+
+from app.files import CHECKPOINT, VAE, ModelFile, ModelLibrary
+from app.language import Style
+from app.schema.choices import SAMPLER_NAMES, SCHEDULE_NAMES, SamplerName, ScheduleName
+
+NO_DEVICE_MEMORY: Mapping[str, Any] = {"error": "unavailable"}
+
+
+def lists_router(
+    library: ModelLibrary,
+    styles: Callable[[], Iterable[Style]],
+    flags: Mapping[str, Any],
+    device_memory: Callable[[], Mapping[str, Any]],
+) -> APIRouter:
+    """The routes. flags: the start's flags by A1111's names. device_memory: bytes on the device, by kind."""
+    router = APIRouter(prefix="/sdapi/v1", tags=["sdapi"])
+
+    @router.get("/samplers")
+    def samplers() -> list[dict[str, Any]]:
+        return [sampler_item(sampler) for sampler in SAMPLER_NAMES]
+
+    @router.get("/schedulers")
+    def schedulers() -> list[dict[str, Any]]:
+        return [schedule_item(schedule) for schedule in SCHEDULE_NAMES]
+
+    @router.get("/sd-models")
+    def sd_models() -> list[dict[str, Any]]:
+        return [checkpoint_item(file) for file in library.list(CHECKPOINT) if file.problem is None]
+
+    @router.get("/sd-vae")
+    def sd_vae() -> list[dict[str, Any]]:
+        usable = (file for file in library.list(VAE) if file.problem is None)
+        return [{"model_name": file.file_name, "filename": str(file.path)} for file in usable]
+
+    @router.post("/refresh-checkpoints")
+    def refresh_checkpoints() -> None:
+        library.refresh(CHECKPOINT)
+
+    @router.post("/refresh-vae")
+    def refresh_vae() -> None:
+        library.refresh(VAE)
+
+    @router.get("/prompt-styles")
+    def prompt_styles() -> list[dict[str, Any]]:
+        return [style._asdict() for style in styles()]
+
+    @router.get("/scripts")
+    def scripts() -> dict[str, list[str]]:
+        return {"txt2img": [], "img2img": []}
+
+    @router.get("/script-info")
+    def script_info() -> list[dict[str, Any]]:
+        return []
+
+    @router.get("/cmd-flags")
+    def cmd_flags() -> dict[str, Any]:
+        return dict(flags)
+
+    @router.get("/memory")
+    def memory() -> dict[str, Any]:
+        return {"ram": host_memory(), "cuda": dict(device_memory())}
+
+    return router
+
+
+def sampler_item(sampler: SamplerName) -> dict[str, Any]:
+    """A sampler as A1111 lists it: what it is as strings, and only what it is."""
+    options = {
+        "scheduler": sampler.default_schedule.lower(),
+        "discard_next_to_last_sigma": "True" if sampler.discard_next_to_last else "",
+        "uses_ensd": "True" if sampler.ancestral else "",
+        "second_order": "True" if sampler.second_order else "",
+        "brownian_noise": "True" if sampler.brownian else "",
+        "solver_type": "heun" if sampler.name == "DPM++ 2M SDE Heun" else "",
+    }
+    return {
+        "name": sampler.name,
+        "aliases": list(sampler.aliases),
+        "options": {name: value for name, value in options.items() if value},
+    }
+
+
+def schedule_item(schedule: ScheduleName) -> dict[str, Any]:
+    """A schedule as A1111 lists it."""
+    return {
+        "name": schedule.name,
+        "label": schedule.label,
+        "aliases": list(schedule.aliases) or None,
+        "default_rho": schedule.default_rho,
+        "need_inner_model": schedule.needs_model,
+    }
+
+
+def checkpoint_item(file: ModelFile) -> dict[str, Any]:
+    """A checkpoint as A1111 lists it; hashes are null until they are known."""
+    sidecar = file.path.with_suffix(".yaml")
+    return {
+        "title": file.title,
+        "model_name": file.name.removesuffix(file.path.suffix).replace("/", "_"),
+        "hash": file.short_hash,
+        "sha256": file.sha256,
+        "filename": str(file.path),
+        "config": str(sidecar) if sidecar.is_file() else None,
+    }
+
+
+def host_memory() -> dict[str, float]:
+    """Bytes: used by this process, free for it, and both together, as A1111 counts."""
+    process = psutil.Process()
+    used = process.memory_info().rss
+    total = 100 * used / process.memory_percent()
+    return {"free": total - used, "used": used, "total": total}

@@ -1,0 +1,172 @@
+"""The body of POST /sdapi/v1/txt2img, with A1111's names and defaults, and how it becomes a GenerationRequest.
+
+A1111's API has defaults of its own (50 steps, Euler). What it takes from its global options is filled in here, so that
+the request says everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from app.schema.choices import AUTOMATIC
+from app.schema.errors import NotServedYet, UnknownChoice, UnknownSetting
+from app.schema.request import GenerationRequest, parse_request
+from app.schema.settings import SettingValues, checked_value
+
+REQUEST_FIELDS = {
+    "sd_model_checkpoint": "checkpoint",
+    "sd_vae": "vae",
+    "CLIP_stop_at_last_layers": "clip_skip",
+    "emphasis": "emphasis",
+    "randn_source": "noise_source",
+    "eta_noise_seed_delta": "noise_seed_delta",
+    "tiling": "tiling",
+    "s_churn": "s_churn",
+    "s_tmin": "s_tmin",
+    "s_tmax": "s_tmax",
+    "s_noise": "s_noise",
+}
+"""A1111's options that change a picture -> the request's fields."""
+
+UI_ONLY_SCRIPTS = frozenset({"refiner", "sampler", "seed"})
+"""Always-on scripts of A1111 whose arguments its API ignores."""
+
+
+def _whole(value: Any) -> Any:
+    """A1111 takes 1.5 steps as 1."""
+    return int(value) if isinstance(value, float) and value == value and abs(value) < 2**63 else value
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
+
+
+class Txt2ImgFields(BaseModel):
+    """As A1111 lists them, in its order; unknown fields are ignored, as there."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+    prompt: str = ""
+    negative_prompt: str = ""
+    styles: list[str] | None = None
+    seed: Whole = -1
+    subseed: Whole = -1
+    subseed_strength: float = 0
+    seed_resize_from_h: Whole = -1
+    seed_resize_from_w: Whole = -1
+    sampler_name: str | None = None
+    scheduler: str | None = None
+    batch_size: Whole = 1
+    n_iter: Whole = 1
+    steps: Whole = 50
+    cfg_scale: float = 7.0
+    width: Whole = 512
+    height: Whole = 512
+    restore_faces: bool | None = None
+    tiling: bool | None = None
+    do_not_save_samples: bool = False
+    do_not_save_grid: bool = False
+    eta: float | None = None
+    denoising_strength: float | None = None
+    s_min_uncond: float | None = None
+    s_churn: float | None = None
+    s_tmax: float | None = None
+    s_tmin: float | None = None
+    s_noise: float | None = None
+    override_settings: dict[str, Any] | None = None
+    override_settings_restore_afterwards: bool = True
+    refiner_checkpoint: str | None = None
+    refiner_switch_at: float | None = None
+    disable_extra_networks: bool = False
+    firstpass_image: str | None = None
+    comments: dict[str, Any] | None = None
+    enable_hr: bool = False
+    firstphase_width: Whole = 0
+    firstphase_height: Whole = 0
+    hr_scale: float = 2.0
+    hr_upscaler: str | None = None
+    hr_second_pass_steps: Whole = 0
+    hr_resize_x: Whole = 0
+    hr_resize_y: Whole = 0
+    hr_checkpoint_name: str | None = None
+    hr_sampler_name: str | None = None
+    hr_scheduler: str | None = None
+    hr_prompt: str = ""
+    hr_negative_prompt: str = ""
+    force_task_id: str | None = None
+    sampler_index: str | None = "Euler"
+    script_name: str | None = None
+    script_args: list[Any] = Field(default_factory=list)
+    send_images: bool = True
+    save_images: bool = False
+    alwayson_scripts: dict[str, Any] = Field(default_factory=dict)
+    infotext: str | None = None
+
+
+def generation_request(fields: Txt2ImgFields, settings: SettingValues) -> GenerationRequest:
+    """The request that the fields and the caller's settings come to.
+
+    Raises InvalidField and its kin for values, NotServedYet for what A1111 has and this version does not.
+    """
+    _refuse_unserved(fields)
+    data: dict[str, Any] = {field: getattr(settings, option) for option, field in REQUEST_FIELDS.items()}
+    for option, value in (fields.override_settings or {}).items():
+        data[_request_field(option)] = checked_value(option, value)
+    for name in ("tiling", "s_churn", "s_tmin", "s_tmax", "s_noise"):
+        given = getattr(fields, name)
+        if given is not None:
+            data[name] = given
+    data |= {
+        "prompt": fields.prompt,
+        "negative_prompt": fields.negative_prompt,
+        "styles": tuple(fields.styles or ()),
+        "sampler": fields.sampler_name or fields.sampler_index or "Euler",
+        "schedule": fields.scheduler or AUTOMATIC,
+        "steps": fields.steps,
+        "width": fields.width,
+        "height": fields.height,
+        "batch_count": fields.n_iter,
+        "batch_size": fields.batch_size,
+        "cfg_scale": fields.cfg_scale,
+        "seed": fields.seed,
+        "variation_seed": fields.subseed,
+        "variation_strength": fields.subseed_strength,
+        "seed_resize_width": max(fields.seed_resize_from_w, 0),
+        "seed_resize_height": max(fields.seed_resize_from_h, 0),
+        "eta": fields.eta,
+        "save_images": fields.save_images,
+    }
+    return parse_request(data)
+
+
+def _request_field(option: str) -> str:
+    if option in REQUEST_FIELDS:
+        return REQUEST_FIELDS[option]
+    known = option in SettingValues.model_fields
+    raise UnknownSetting(
+        f"The setting '{option[:80]}' " + ("cannot be overridden by a request." if known else "is not known."),
+        field="override_settings",
+        hint=f"A request may override {', '.join(REQUEST_FIELDS)}.",
+    )
+
+
+def _refuse_unserved(fields: Txt2ImgFields) -> None:
+    wanted: Mapping[str, object] = {
+        "enable_hr": fields.enable_hr,
+        "restore_faces": fields.restore_faces,
+        "refiner_checkpoint": fields.refiner_checkpoint not in (None, "", "None"),
+        "firstpass_image": fields.firstpass_image,
+        "s_min_uncond": fields.s_min_uncond,
+        "disable_extra_networks": fields.disable_extra_networks,
+        "infotext": fields.infotext,
+    }
+    for name, value in wanted.items():
+        if value:
+            raise NotServedYet(f"The field '{name}' is not served yet.", field=name, hint="Leave it out.")
+    if fields.script_name:
+        raise UnknownChoice(f"Script '{fields.script_name[:80]}' not found", field="script_name")
+    for name in fields.alwayson_scripts:
+        if name.lower() not in UI_ONLY_SCRIPTS:
+            raise UnknownChoice(f"Script '{name[:80]}' not found", field="alwayson_scripts")

@@ -1,0 +1,94 @@
+"""A whole server but for the page, built as `launch` builds it, with a fake engine in place of the real one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from app.access import Access
+from app.api import create_application, events_router, jobs_router, lists_router, models_router, sdapi_router
+from app.files import Folders, Images, ModelLibrary
+from app.jobs import (
+    AddHashes,
+    Bus,
+    DataFolderLock,
+    Engine,
+    Inflight,
+    Jobs,
+    PicturesBySettings,
+    Resolver,
+    Store,
+    Worker,
+    Writer,
+    recover,
+)
+from app.jobs.engine import BeforeGroup
+from app.language import read_styles
+from app.schema.settings import Settings
+from tests.files.making import SD1_TEXT, write_safetensors
+
+# Named as SD1's, and small, so that hashing it takes no time.
+SHAPES = {
+    "model.diffusion_model.input_blocks.0.0.weight": (8, 4, 3, 3),
+    "model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight": (8, 768),
+    "first_stage_model.decoder.conv_in.weight": (8, 4, 3, 3),
+    "cond_stage_model.transformer.text_model.embeddings.token_embedding.weight": (8, 768),
+}
+assert SD1_TEXT.keys() <= SHAPES.keys()
+
+
+@dataclass(frozen=True)
+class Server:
+    """What a test may want to look into."""
+
+    app: FastAPI
+    jobs: Jobs
+    folders: Folders
+    settings: Settings
+    store: Store
+    worker: Worker
+    lock: DataFolderLock
+
+    def close(self) -> None:
+        self.worker.close()
+        self.store.close()
+        self.lock.release()
+
+
+def build_server(
+    folder: Path, make_engine: Callable[[BeforeGroup], Engine], access: Access | None = None, heartbeat: float = 15.0
+) -> Server:
+    folders = Folders.of(data_dir=folder, program_dir=folder / "program")
+    folders.create()
+    lock = DataFolderLock(folders.state)
+    for name in ("formula", "other"):
+        file = folders.checkpoints[0] / f"{name}.safetensors"
+        if not file.exists():
+            write_safetensors(file, SHAPES, metadata={"name": name})
+    settings = Settings(folders.data / "config.json", folders.state / "settings")
+    library = ModelLibrary(folders, folders.state / "library.sqlite3")
+    bus = Bus()
+    store = Store(folders.state / "jobs.sqlite3", bus.publish)
+    inflight = Inflight(folders.state / "inflight")
+    images = Images(folders)
+    writer = Writer(store, PicturesBySettings(images, settings), add_hashes=AddHashes(library, store))
+    worker = Worker(store, bus, writer, inflight, make_engine)
+    resolver = Resolver(
+        library,
+        precision=lambda: "fp32",
+        default_checkpoint=lambda: settings.values().sd_model_checkpoint,
+        styles=lambda: read_styles(folders.data / "styles.csv"),
+    )
+    jobs = Jobs(folders.data, store, bus, worker, resolver)
+    recover(store, inflight, images.is_whole)
+    worker.start()
+    app = create_application(access or Access())
+    app.include_router(jobs_router(jobs))
+    app.include_router(events_router(jobs, heartbeat))
+    app.include_router(models_router(library))
+    app.include_router(sdapi_router(jobs, library, settings, resolver))
+    app.include_router(lists_router(library, lambda: read_styles(folders.data / "styles.csv"), {}, lambda: {}))
+    return Server(app, jobs, folders, settings, store, worker, lock)
