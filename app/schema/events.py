@@ -153,6 +153,13 @@ class RowFailed(NamedTuple):
     seconds: float
 
 
+class RowDropped(NamedTuple):
+    """Engine to worker: this picture was skipped, interrupted or cancelled before there was anything to see."""
+
+    job: str
+    image: int
+
+
 class ModelLoading(NamedTuple):
     """Engine to worker: words for the progress bar of the jobs that wait for a model."""
 
@@ -160,4 +167,4 @@ class ModelLoading(NamedTuple):
     phase: str
 
 
-RowEvent = RowAdvanced | RowPreviewed | RowFinished | RowFailed | ModelLoading
+RowEvent = RowAdvanced | RowPreviewed | RowFinished | RowFailed | RowDropped | ModelLoading
