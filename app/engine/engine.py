@@ -1,0 +1,258 @@
+"""Engine: holds the rows in flight and runs one group at a time.
+
+step() reads: admit, group, run, advance. Owned by one thread. A row that fails fails alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+from app.engine.pipeline_manager import PipelineManager
+from app.engine.row import ModelChoice, Row
+from app.engine.runner import Runner
+from app.engine.scheduler import Scheduler, Waiting
+from app.models import SDXL, LoadedModel, seamless, thumbnail
+from app.recipes import ModelFacts, Recipe, Tools
+from app.samplers import ModelSigmas
+from app.schema.errors import EaselError, UnexpectedFailure
+from app.schema.events import ModelLoading, RowAdvanced, RowDropped, RowEvent, RowFailed, RowFinished, RowPreviewed
+from app.schema.request import ImagePlan
+
+logger = logging.getLogger(__name__)
+
+BeforeGroup = Callable[[list[tuple[str, int, int]]], None]
+PREVIEW_INTERVAL = 0.25
+
+
+class Engine:
+    """Carries out the effects of all rows in flight on the models of one device.
+
+    make_recipe: from a plan to its generator of effects. before_group: is told (job, image, effects done) of each row
+    before the group runs, so that a death of the process can be laid at the right door.
+    """
+
+    def __init__(
+        self,
+        pipelines: PipelineManager,
+        make_recipe: Callable[[ImagePlan, Tools], Recipe],
+        *,
+        scheduler: Scheduler,
+        runner: Runner,
+        before_group: BeforeGroup = lambda rows: None,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._pipelines = pipelines
+        self._make_recipe = make_recipe
+        self._scheduler = scheduler
+        self._runner = runner
+        self._before_group = before_group
+        self._clock = clock
+        self._rows: dict[int, Row] = {}
+        self._submitted = 0
+        self._watched: set[str] = set()
+        self._facts: dict[str, ModelFacts] = {}
+        self._announced: ModelChoice | None = None
+        self._dropped: list[RowEvent] = []
+
+    @property
+    def idle(self) -> bool:
+        """True when no row is left and nothing is left to tell."""
+        return not self._rows and not self._dropped
+
+    def submit(self, plan: ImagePlan) -> None:
+        """Takes a picture into flight; its recipe begins when its turn comes."""
+        self._rows[self._submitted] = Row(self._submitted, plan, ModelChoice.of(plan), self._make_recipe)
+        self._submitted += 1
+
+    def watch(self, jobs: set[str]) -> None:
+        """Thumbnails are made for these jobs only."""
+        self._watched = jobs
+
+    def skip(self, job: str) -> None:
+        """The job's pictures in flight end with what they have; those not begun are made as usual."""
+        for row in self._of(job):
+            if row.recipe is not None:
+                row.skipping = True
+
+    def interrupt(self, job: str) -> None:
+        """As skip, and the pictures not begun are dropped."""
+        self.skip(job)
+        self._leave(row for row in self._of(job) if row.recipe is None)
+
+    def cancel(self, job: str) -> None:
+        """All of the job's pictures are dropped."""
+        self._leave(self._of(job))
+
+    def close(self) -> None:
+        """Drops all rows and gives the memory back."""
+        self._drop(list(self._rows.values()))
+        self._pipelines.release()
+
+    def step(self) -> list[RowEvent]:
+        """Runs at most one group and says what came of it."""
+        events = self._end_skipped()
+        group = self._next_group()
+        if not group:
+            return events
+        choice = group[0].choice
+        if self._pipelines.kept(choice) is None and self._announced != choice:
+            self._announced = choice
+            return [*events, self._loading(choice)]
+        self._announced = None
+        self._before_group([(row.plan.job, row.plan.image, row.done) for row in group])
+        started = self._clock()
+        try:
+            with self._pipelines.use(choice) as model:
+                failures = self._run(group, model)
+        except Exception as problem:  # noqa: BLE001 - whatever it is, the other rows go on
+            failures = dict.fromkeys(group, problem)
+        seconds = (self._clock() - started) / len(group)
+        for row in group:
+            row.seconds += seconds
+            self._scheduler.charge(row.plan.owner, seconds)
+            error = failures.get(row)
+            events.extend(self._failed(row, error) if error else self._came_of(row, seconds))
+        return events
+
+    def _run(self, group: Sequence[Row], model: LoadedModel) -> dict[Row, Exception]:
+        """Begins or advances the rows of a group; returns those that failed, with the reason."""
+        facts = self._facts_of(model)
+        if group[0].recipe is None:
+            return _each(group, lambda row: row.begin(facts))
+        effects = [row.effect for row in group if row.effect is not None]
+        try:
+            with _tiled(model, group[0].plan.resolved.request.tiling):
+                answers = dict(zip(group, self._runner.run(model, facts.sigmas, effects), strict=True))
+        except Exception:
+            if len(group) == 1:
+                raise
+            return self._run_one_by_one(group, model)
+        return _each(group, lambda row: row.answer(answers[row]))
+
+    def _run_one_by_one(self, group: Sequence[Row], model: LoadedModel) -> dict[Row, Exception]:
+        """After a group has failed: only the rows at fault fail."""
+        failures: dict[Row, Exception] = {}
+        for row in group:
+            try:
+                failures |= self._run([row], model)
+            except Exception as error:  # noqa: BLE001 - laid at this row's door, the others go on
+                failures[row] = error
+        return failures
+
+    def _next_group(self) -> list[Row]:
+        waiting = [
+            Waiting(
+                row.number,
+                row.plan.owner,
+                row.plan.job,
+                row.plan.batch,
+                row.choice,
+                row.group_key(),
+                row.done,
+            )
+            for row in self._rows.values()
+        ]
+        return [self._rows[number] for number in self._scheduler.next(waiting, self._pipelines.in_use)]
+
+    def _came_of(self, row: Row, seconds: float) -> list[RowEvent]:
+        plan = row.plan
+        if row.picture is not None:
+            self._drop([row])
+            channels, height, width = row.picture.pixels.shape
+            rgb = row.picture.pixels.permute(1, 2, 0).contiguous().numpy().tobytes()
+            assert channels == 3
+            return [RowFinished(plan.job, plan.image, width, height, rgb, row.picture.partial, (), (), row.seconds)]
+        if row.call == row.told:
+            return []
+        row.told = row.call
+        steps = plan.resolved.request.steps
+        advanced = RowAdvanced(plan.job, plan.image, row.call, row.calls, row.step + 1, steps, seconds)
+        if plan.job in self._watched and self._clock() - row.previewed >= PREVIEW_INTERVAL:
+            return [advanced, *self._preview(row)]
+        return [advanced]
+
+    def _preview(self, row: Row) -> list[RowEvent]:
+        model = self._pipelines.kept(row.choice)
+        if row.denoised is None or model is None:
+            return []
+        row.previewed = self._clock()
+        image = thumbnail(row.denoised, model.preview)
+        return [RowPreviewed(row.plan.job, row.plan.image, row.step + 1, image.width, image.height, image.tobytes())]
+
+    def _end_skipped(self) -> list[RowEvent]:
+        """Ends the rows to be skipped; those without a denoised latent leave without a picture."""
+        events, self._dropped = self._dropped, []
+        for row in [row for row in self._rows.values() if row.skipping]:
+            try:
+                if not row.skip():
+                    self._drop([row])
+                    events.append(RowDropped(row.plan.job, row.plan.image))
+            except Exception as error:  # noqa: BLE001 - whatever it is, the other rows go on
+                events.extend(self._failed(row, error))
+        return events
+
+    def _failed(self, row: Row, error: Exception) -> list[RowEvent]:
+        self._drop([row])
+        known = error
+        if not isinstance(known, EaselError):
+            logger.error("Job %s, picture %d failed", row.plan.job, row.plan.image, exc_info=error)
+            known = UnexpectedFailure(
+                f"{type(error).__name__}: {error}", hint="This is a defect; the log holds the traceback."
+            )
+        return [RowFailed(row.plan.job, row.plan.image, known.code, str(known), known.field, row.seconds)]
+
+    def _facts_of(self, model: LoadedModel) -> ModelFacts:
+        if model.fingerprint not in self._facts:
+            self._facts[model.fingerprint] = ModelFacts(
+                sigmas=ModelSigmas.from_alphas_cumprod(model.alphas_cumprod, sdxl=model.family.name == SDXL.name),
+                latent_channels=model.family.latent_channels,
+                pixels_per_latent=model.family.pixels_per_latent,
+                family=model.family,
+                device=str(model.device),
+            )
+        return self._facts[model.fingerprint]
+
+    def _loading(self, choice: ModelChoice) -> ModelLoading:
+        waiting = [row.plan for row in self._rows.values() if row.choice == choice]
+        return ModelLoading(
+            tuple({plan.job: None for plan in waiting}), f"Loading {waiting[0].resolved.checkpoint_name}"
+        )
+
+    def _of(self, job: str) -> list[Row]:
+        return [row for row in self._rows.values() if row.plan.job == job]
+
+    def _leave(self, rows: Iterable[Row]) -> None:
+        """Drops rows and tells of it at the next step."""
+        rows = list(rows)
+        self._dropped.extend(RowDropped(row.plan.job, row.plan.image) for row in rows)
+        self._drop(rows)
+
+    def _drop(self, rows: Iterable[Row]) -> None:
+        for row in list(rows):
+            row.close()
+            self._rows.pop(row.number, None)
+
+
+@contextmanager
+def _tiled(model: LoadedModel, tiling: bool) -> Iterator[None]:
+    """Convolutions wrap around while a picture without seams is in work."""
+    undo = seamless([model.unet, model.vae.module]) if tiling else None
+    try:
+        yield
+    finally:
+        if undo is not None:
+            undo()
+
+
+def _each(group: Sequence[Row], act: Callable[[Row], None]) -> dict[Row, Exception]:
+    """Does something to every row; returns those that failed, with the reason."""
+    failures: dict[Row, Exception] = {}
+    for row in group:
+        try:
+            act(row)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other rows go on
+            failures[row] = error
+    return failures

@@ -1,0 +1,102 @@
+"""PipelineManager: the only owner of weights; lends one model for one group of work.
+
+Loads what is absent, evicts the least recently used when the budget is full and never a pinned model. Does not know
+who asks or why.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+
+from app.engine.row import ModelChoice
+
+if TYPE_CHECKING:
+    from app.models import LoadedModel
+
+Load = Callable[[ModelChoice], "LoadedModel"]
+
+
+class PipelineManager:
+    """Keeps models by choice. One thread.
+
+    load: reads a choice from disk onto the device. budget: bytes that all kept models may take; the one in use is
+    kept even when it alone is larger.
+    """
+
+    def __init__(self, load: Load, *, budget: int) -> None:
+        self._load = load
+        self._budget = budget
+        self._kept: OrderedDict[ModelChoice, LoadedModel] = OrderedDict()
+        self._pinned: set[ModelChoice] = set()
+
+    @property
+    def in_use(self) -> ModelChoice | None:
+        """The choice used last; it is on the device."""
+        return next(reversed(self._kept), None)
+
+    def kept(self, choice: ModelChoice) -> LoadedModel | None:
+        """The model of a choice if it is loaded, without touching the order of use."""
+        return self._kept.get(choice)
+
+    @contextmanager
+    def use(self, choice: ModelChoice) -> Iterator[LoadedModel]:
+        """Lends the model of a choice for one group; loads it first when it is absent.
+
+        Raises what the loader raises (BrokenModelFile, ModelChanged, OutOfMemory ...); nothing is kept then.
+        """
+        model = self._kept.get(choice)
+        if model is None:
+            self._make_room(choice)
+            model = self._load(choice)
+            self._kept[choice] = model
+            self._trim(keep=choice)
+        self._kept.move_to_end(choice)
+        yield model
+
+    def pin(self, choice: ModelChoice) -> None:
+        """A pinned model is never evicted."""
+        self._pinned.add(choice)
+
+    def unpin(self, choice: ModelChoice) -> None:
+        """Takes the pin off; the model goes when its turn comes."""
+        self._pinned.discard(choice)
+
+    def release(self) -> None:
+        """Drops every model that is not pinned and gives the memory back."""
+        for choice in [choice for choice in self._kept if choice not in self._pinned]:
+            del self._kept[choice]
+        _give_back()
+
+    def bytes(self) -> int:
+        """Memory that the kept models take, in bytes."""
+        return sum(model.bytes() for model in self._kept.values())
+
+    def _make_room(self, wanted: ModelChoice) -> None:
+        """Before a load: the file's size is the best guess of what it will take."""
+        self._evict_until(self._budget - wanted.checkpoint.size, keep=None)
+
+    def _trim(self, keep: ModelChoice) -> None:
+        self._evict_until(self._budget, keep=keep)
+
+    def _evict_until(self, budget: int, keep: ModelChoice | None) -> None:
+        evicted = False
+        for choice in list(self._kept):
+            if self.bytes() <= budget:
+                break
+            if choice != keep and choice not in self._pinned:
+                del self._kept[choice]
+                evicted = True
+        if evicted:
+            _give_back()
+
+
+def _give_back() -> None:
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -1,0 +1,108 @@
+"""Row: one image in flight, with its recipe and what it asks for next.
+
+The only mutable state of a picture in work; owned by the engine and its thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from app.recipes import Decode, Effect, EncodeText, Evaluate, ModelFacts, Picture, Recipe, Skip, Tools
+from app.schema.request import FileIdentity, ImagePlan
+
+
+class ModelChoice(NamedTuple):
+    """What must be on the device for a row: equal choices share a model. precision: 'fp32', 'bf16' or 'fp16'."""
+
+    checkpoint: FileIdentity
+    vae: FileIdentity | None
+    precision: str
+
+    @classmethod
+    def of(cls, plan: ImagePlan) -> ModelChoice:
+        """The choice that a plan's resolved request makes; a hash that came later does not change it."""
+        resolved = plan.resolved
+        vae = resolved.vae.model_copy(update={"sha256": None}) if resolved.vae else None
+        return cls(resolved.checkpoint.model_copy(update={"sha256": None}), vae, resolved.request.precision)
+
+
+@dataclass(eq=False)
+class Row:
+    """One image in flight.
+
+    effect: what the recipe waits for, None before it has begun. done: effects carried out. call, calls, step: as last
+    reported by guidance. denoised: the last guided latent [1, C, h, w]. seconds: device time spent on it.
+    told: calls that events have told of. skipping: Skip is to be thrown in before the next effect.
+    picture: the result, once there is one. previewed: when the last thumbnail was made.
+    """
+
+    number: int
+    plan: ImagePlan
+    choice: ModelChoice
+    make_recipe: Callable[[ImagePlan, Tools], Recipe]
+    recipe: Recipe | None = None
+    effect: Effect | None = None
+    done: int = 0
+    call: int = 0
+    calls: int = 0
+    told: int = 0
+    step: int = 0
+    denoised: Tensor | None = None
+    seconds: float = 0.0
+    skipping: bool = False
+    picture: Picture | None = None
+    previewed: float = 0.0
+
+    def begin(self, facts: ModelFacts) -> None:
+        """Starts the recipe and runs it to its first effect."""
+        self.recipe = self.make_recipe(self.plan, Tools(facts, self._report))
+        self._advance(lambda recipe: next(recipe))
+
+    def answer(self, value: Any) -> None:
+        """Hands the answer to the recipe and runs it to its next effect, or to its picture."""
+        self.done += 1
+        self._advance(lambda recipe: recipe.send(value))
+
+    def skip(self) -> bool:
+        """Ends the recipe early; False when there is no denoised latent yet and so no picture to come."""
+        self.skipping = False
+        if isinstance(self.effect, Decode):
+            return True
+        try:
+            self._advance(lambda recipe: recipe.throw(Skip()))
+        except Skip:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Drops the recipe with all it holds."""
+        if self.recipe is not None:
+            self.recipe.close()
+        self.recipe = self.effect = self.denoised = None
+
+    def group_key(self) -> Hashable | None:
+        """Rows of one model with equal keys may share a call (design, 'Sharing a model call'); None: not begun."""
+        effect = self.effect
+        if isinstance(effect, Evaluate):
+            lengths = tuple(conditioning.length for conditioning in effect.conditionings)
+            return ("evaluate", tuple(effect.x.shape), lengths)
+        if isinstance(effect, EncodeText):
+            return ("encode text",)
+        if isinstance(effect, Decode):
+            return ("decode", tuple(effect.latent.shape))
+        return None
+
+    def _advance(self, push: Callable[[Recipe], Effect]) -> None:
+        assert self.recipe is not None
+        try:
+            self.effect = push(self.recipe)
+        except StopIteration as stop:
+            self.picture = stop.value
+            self.effect = None
+
+    def _report(self, call: int, calls: int, step: int, denoised: Tensor) -> None:
+        self.call, self.calls, self.step, self.denoised = call, calls, step, denoised

@@ -1,0 +1,163 @@
+"""Runner: carries out one group of equal effects on a model, and halves it when memory runs out.
+
+Knows the arithmetic between samplers and U-Net: sigma to timestep, epsilon or v to denoised. The only place that
+opens inference mode; answers leave it as clones that hold no batch alive.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from app.conditioning import Conditioning, ConditioningSchedule, encode_unit
+from app.language import TextUnit, Tokenizer
+from app.recipes import Decode, Effect, EncodeText, Evaluate
+from app.samplers import ModelSigmas
+from app.schema.errors import NotFiniteResult, OutOfMemory
+
+if TYPE_CHECKING:
+    from app.models import LoadedModel
+
+
+class Runner:
+    """Carries out groups on whatever model it is lent. tokenizer: CLIP's, shared by all models."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+
+    def run(self, model: LoadedModel, sigmas: ModelSigmas, effects: Sequence[Effect]) -> list[Any]:
+        """Answers in the order of the effects, which are all of one kind and one group key.
+
+        sigmas: the model's noise levels. Raises OutOfMemory when not even one effect alone fits, NotFiniteResult
+        when the model gives NaN.
+        """
+        answers = self._attempt(model, sigmas, effects)
+        if answers is not None:
+            return answers
+        _free_memory()
+        if len(effects) == 1:
+            return [self._smallest(model, sigmas, effects[0])]
+        half = len(effects) // 2
+        return self.run(model, sigmas, effects[:half]) + self.run(model, sigmas, effects[half:])
+
+    def _attempt(self, model: LoadedModel, sigmas: ModelSigmas, effects: Sequence[Effect]) -> list[Any] | None:
+        """None when memory ran out; the frames that held tensors are gone by then."""
+        try:
+            with torch.inference_mode():
+                answers = self._carry_out(model, sigmas, effects)
+        except (torch.OutOfMemoryError, MemoryError):
+            return None
+        except RuntimeError as error:
+            # The CPU allocator has no class of its own for this (pytorch/pytorch issue 50189).
+            if "can't allocate memory" in str(error):
+                return None
+            raise
+        return [answer.clone() if isinstance(answer, Tensor) else answer for answer in answers]
+
+    def _smallest(self, model: LoadedModel, sigmas: ModelSigmas, effect: Effect) -> Any:
+        """The last resort for one effect: one conditioning at a time, or the picture in tiles."""
+        if isinstance(effect, Evaluate) and len(effect.conditionings) > 1:
+            parts = [effect._replace(conditionings=(one,)) for one in effect.conditionings]
+            return torch.cat([self.run(model, sigmas, [part])[0] for part in parts])
+        if isinstance(effect, Decode) and max(effect.latent.shape[-2:]) > TILE:
+            with torch.inference_mode():
+                return _to_pixels(model.vae.decode(effect.latent, tile=TILE)).clone()
+        raise OutOfMemory(
+            "The device has not enough memory for one picture of this size.",
+            hint="Choose a smaller width and height, or close other programs that use the device.",
+        )
+
+    def _carry_out(self, model: LoadedModel, sigmas: ModelSigmas, effects: Sequence[Effect]) -> list[Any]:
+        first = effects[0]
+        if isinstance(first, Evaluate):
+            return _evaluate(model, sigmas, [effect for effect in effects if isinstance(effect, Evaluate)])
+        if isinstance(first, EncodeText):
+            units = [effect.unit for effect in effects if isinstance(effect, EncodeText)]
+            encoded = {unit: self._encode(model, unit) for unit in dict.fromkeys(units)}
+            return [encoded[unit] for unit in units]
+        return [_to_pixels(model.vae.decode(effect.latent)) for effect in effects if isinstance(effect, Decode)]
+
+    def _encode(self, model: LoadedModel, unit: TextUnit) -> ConditioningSchedule:
+        return encode_unit(model.text_encoders, unit, self._tokenizer, size_numbers=model.family.size_numbers)
+
+
+TILE = 64
+"""Side in latent cells of the tiles of a picture that is too large to be decoded whole."""
+
+
+def _evaluate(model: LoadedModel, sigmas: ModelSigmas, effects: Sequence[Evaluate]) -> list[Any]:
+    """[n, C, h, w] float32 denoised latents for each effect, one U-Net call for each length of context."""
+    rows = [(effect, conditioning) for effect in effects for conditioning in effect.conditionings]
+    denoised: list[Tensor | None] = [None] * len(rows)
+    for length in dict.fromkeys(conditioning.length for _, conditioning in rows):
+        chosen = [number for number, (_, conditioning) in enumerate(rows) if conditioning.length == length]
+        answers = _call(model, sigmas, [rows[number] for number in chosen])
+        for number, answer in zip(chosen, answers.unsqueeze(1), strict=True):
+            denoised[number] = answer
+    per_effect = []
+    position = 0
+    for effect in effects:
+        count = len(effect.conditionings)
+        per_effect.append(torch.cat([row for row in denoised[position : position + count] if row is not None]))
+        position += count
+    return per_effect
+
+
+def _call(model: LoadedModel, sigmas: ModelSigmas, rows: Sequence[tuple[Evaluate, Conditioning]]) -> Tensor:
+    """One U-Net call: [rows, C, h, w] float32 denoised.
+
+    Karras et al. 2022, table 1, column VP, for epsilon; Salimans and Ho 2022, section 4, for v.
+    """
+    device, dtype = model.device, model.dtype
+    x = torch.cat([effect.x for effect, _ in rows]).to(device, torch.float32)
+    levels = [effect.sigma for effect, _ in rows]
+    times = [
+        float(sigmas.sigma_to_t(effect.sigma)) if effect.timestep is None else effect.timestep for effect, _ in rows
+    ]
+    sigma = torch.tensor(levels, dtype=torch.float32, device=device).view(-1, 1, 1, 1)
+    variance = sigma * sigma + 1
+    context = torch.cat([conditioning.context for _, conditioning in rows]).to(device, dtype)
+    output = model.unet(
+        (x / variance.sqrt()).to(dtype),
+        torch.tensor(times, dtype=torch.float32, device=device),
+        encoder_hidden_states=context,
+        added_cond_kwargs=_added(model, [conditioning for _, conditioning in rows]),
+        return_dict=False,
+    )[0].float()
+    if model.prediction_type == "v":
+        denoised = x / variance - output * (sigma / variance.sqrt())
+    else:
+        denoised = x - output * sigma
+    if not bool(torch.isfinite(denoised).all()):
+        raise NotFiniteResult(
+            f"The U-Net gave values that are not numbers in {str(dtype).removeprefix('torch.')}.",
+            hint="Start with --precision fp32 (or --no-half), or choose another checkpoint.",
+        )
+    return denoised
+
+
+def _added(model: LoadedModel, conditionings: Sequence[Conditioning]) -> dict[str, Tensor] | None:
+    """SDXL's pooled text and size numbers, None for the families without."""
+    if not model.family.pooled_width:
+        return None
+    pooled = torch.cat([one.pooled for one in conditionings if one.pooled is not None])
+    numbers = torch.cat([one.extra for one in conditionings if one.extra is not None])
+    return {
+        "text_embeds": pooled.to(model.device, model.dtype),
+        "time_ids": numbers.to(model.device, torch.float32),
+    }
+
+
+def _to_pixels(decoded: Tensor) -> Tensor:
+    """[1, 3, H, W] in -1..1 -> [3, H, W] uint8 on the CPU; fractions are cut off, as A1111 does."""
+    return ((decoded[0] + 1) / 2).clamp(0, 1).mul(255).to(torch.uint8).cpu()
+
+
+def _free_memory() -> None:
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
