@@ -19,6 +19,8 @@ from app.files.headers import Header, TensorPlace, read_header
 from app.files.images import Images, Naming
 from app.files.library import ModelLibrary
 from app.files.model_file import Identity, ModelFile, Problem, Summary
+from app.files.pickle_values import PickledTensor, Storage, Stub
+from app.files.pickles import PickledFile, children_of, read_pickle
 from app.files.picture_info import PictureInfo, read_infotext, read_picture_info
 from app.files.recognise import Recognised, recognise
 from app.files.sidecars import Sidecars, config_of, preview_of, sidecars
@@ -45,17 +47,23 @@ __all__ = [
     "ModelFile",
     "ModelLibrary",
     "Naming",
+    "PickledFile",
+    "PickledTensor",
     "PictureInfo",
     "Problem",
     "Recognised",
     "Sidecars",
+    "Storage",
+    "Stub",
     "Summary",
     "TensorPlace",
+    "children_of",
     "config_of",
     "encode",
     "preview_of",
     "read_header",
     "read_infotext",
+    "read_pickle",
     "read_picture_info",
     "recognise",
     "sidecars",

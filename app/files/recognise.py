@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 from app.files.folders import CHECKPOINT, CONTROLNET, EMBEDDING, HYPERNETWORK, LORA, UPSCALER, VAE
 
 # Raised whenever an answer of this file may change, so that remembered answers are asked for again.
-RECOGNITION_VERSION = 1
+RECOGNITION_VERSION = 2
 
 SD1 = "SD1"
 SD2 = "SD2"
@@ -245,8 +245,10 @@ def _hypernetwork(tensors: Tensors) -> Recognised | None:
 def _embedding(tensors: Tensors) -> Recognised | None:
     if {"clip_l", "clip_g"} <= set(tensors):
         return Recognised(EMBEDDING, SDXL)
-    vectors = [tensor for tensor in tensors.values() if 1 <= len(tensor.shape) <= 2]
-    if len(tensors) == 1 and vectors:
+    # A1111's file also holds its placeholder's token id, in old files as a tensor.
+    named = {name: tensor for name, tensor in tensors.items() if name.startswith("string_to_param.")} or tensors
+    vectors = [tensor for tensor in named.values() if 1 <= len(tensor.shape) <= 2]
+    if len(named) == 1 and vectors:
         return Recognised(EMBEDDING, {768: SD1, 1024: SD2, 1280: SDXL}.get(vectors[0].shape[-1], ""))
     return None
 

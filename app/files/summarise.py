@@ -13,8 +13,9 @@ from typing import Any
 
 from app.files.contents import Content, tell_content
 from app.files.folders import CHECKPOINT, CONTROLNET, EMBEDDING, FACE_RESTORER, HYPERNETWORK, LORA, UPSCALER, VAE
-from app.files.headers import TensorPlace, read_header
+from app.files.headers import read_header
 from app.files.model_file import Problem, Summary
+from app.files.pickles import read_pickle
 from app.files.recognise import FLUX, SD1, SD2, SD3, SDXL, SDXL_REFINER, TEXT_ENCODER, UNET, UNKNOWN, recognise
 from app.schema.errors import BrokenModelFile, EaselError, UnsupportedModel
 
@@ -47,31 +48,56 @@ def summarise(path: Path) -> Summary:
             return _safetensors(path)
         if content is Content.DIFFUSERS:
             return _diffusers(path)
+        if content in (Content.ZIP, Content.PICKLE):
+            return _pickled(path, content)
     except EaselError as error:
-        return Summary(content.name, problem=Problem(error.code, error.message))
-    if content in (Content.ZIP, Content.PICKLE):
-        return Summary(content.name)
+        return Summary(content.name, problem=Problem(error.code, _reason(error.message, path)))
     code = UnsupportedModel.code if content is Content.GGUF else BrokenModelFile.code
     return Summary(content.name, problem=Problem(code, f"It is {content.value}."))
 
 
+def _reason(message: str, path: Path) -> str:
+    """An error's message without the file's name, which the list shows already."""
+    if not message.startswith(path.name):
+        return message
+    reason = message.removeprefix(path.name).partition(": ")[2]
+    return reason[:1].upper() + reason[1:]
+
+
 def _safetensors(path: Path) -> Summary:
     header = read_header(path)
-    found = recognise(header.tensors, header.metadata)
+    bytes_of: Counter[str] = Counter()
+    for tensor in header.tensors.values():
+        bytes_of[tensor.dtype] += tensor.end - tensor.begin
     return Summary(
         Content.SAFETENSORS.name,
-        *found,
+        *recognise(header.tensors, header.metadata),
         tensors=len(header.tensors),
-        dtype=_main_dtype(header.tensors),
-        metadata=tuple((key, value) for key, value in header.metadata.items() if len(value) <= _LONGEST_VALUE),
+        dtype=_most(bytes_of),
+        metadata=_short(header.metadata),
     )
 
 
-def _main_dtype(tensors: Mapping[str, TensorPlace]) -> str:
+def _pickled(path: Path, content: Content) -> Summary:
+    file = read_pickle(path)
     bytes_of: Counter[str] = Counter()
-    for tensor in tensors.values():
-        bytes_of[tensor.dtype] += tensor.end - tensor.begin
+    for tensor in file.tensors.values():
+        bytes_of[tensor.dtype] += tensor.span
+    return Summary(
+        content.name,
+        *recognise(file.tensors, file.metadata),
+        tensors=len(file.tensors),
+        dtype=_most(bytes_of),
+        metadata=_short(file.metadata),
+    )
+
+
+def _most(bytes_of: Counter[str]) -> str:
     return bytes_of.most_common(1)[0][0] if bytes_of else ""
+
+
+def _short(metadata: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    return tuple((key, value) for key, value in metadata.items() if len(value) <= _LONGEST_VALUE)
 
 
 def _diffusers(path: Path) -> Summary:

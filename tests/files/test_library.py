@@ -15,6 +15,8 @@ from app.schema.errors import BrokenModelFile, ModelNotFound, UnsupportedModel
 from tests.files import making
 from tests.files.making import lora, write_safetensors
 
+GOLDEN = Path(__file__).parents[1] / "golden" / "pickles"
+
 
 @pytest.fixture
 def folders(tmp_path: Path) -> Folders:
@@ -123,9 +125,9 @@ def test_broken_and_misplaced_files_are_listed_with_their_reason(folders: Folder
     reasons = {file.name: file.problem.text if file.problem else None for file in library.list(CHECKPOINT)}
     assert reasons.pop("good.safetensors") is None
     for name, words in {
-        "half.safetensors": "was copied or downloaded in part",
+        "half.safetensors": "It was copied or downloaded in part",
         "page.ckpt": "It is a web page, not a model",
-        "empty.safetensors": "It is empty (zero bytes)",
+        "empty.safetensors": "It is empty (zero bytes).",
         "link.safetensors": "the link leads nowhere",
         "new.gguf": "GGUF file, which is not supported",
         "style.safetensors": "It is a LoRA, not a checkpoint: it belongs in models/Lora.",
@@ -140,10 +142,15 @@ def test_broken_and_misplaced_files_are_listed_with_their_reason(folders: Folder
 
 
 def test_content_decides_and_not_the_name(folders: Folders) -> None:
-    (folders.checkpoints[0] / "a.safetensors").write_bytes(b"\x80\x02}q\x00.")
-    write_safetensors(folders.checkpoints[0] / "b.ckpt", making.SD2)
-    a, b = ModelLibrary(folders).list(CHECKPOINT)
-    assert (a.summary.content, b.summary.content, b.family) == ("PICKLE", "SAFETENSORS", "SD2")
+    (folders.checkpoints[0] / "a.safetensors").write_bytes((GOLDEN / "old.ckpt").read_bytes())
+    (folders.checkpoints[0] / "b.safetensors").write_bytes((GOLDEN / "zip.ckpt").read_bytes())
+    write_safetensors(folders.checkpoints[0] / "c.ckpt", making.SD2)
+    files = ModelLibrary(folders).list(CHECKPOINT)
+    assert [(file.summary.content, file.family, file.problem) for file in files] == [
+        ("PICKLE", "SD1", None),
+        ("ZIP", "SD1", None),
+        ("SAFETENSORS", "SD2", None),
+    ]
 
 
 def test_vaes_beside_checkpoints_are_vaes(folders: Folders) -> None:
