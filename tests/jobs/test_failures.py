@@ -11,8 +11,7 @@ from app.jobs import Jobs
 from app.jobs.job import UPGRADES, Upgrade, read_document, write_document
 from app.schema.errors import DiskFull, JobNotFound, NewerVersion
 from app.schema.events import Failed, Notice
-from tests.jobs.test_jobs import engine_of, request
-from tests.jobs.workplace import Workplace, resolve
+from tests.jobs.workplace import Workplace, engine_of, request, resolve
 
 
 def still_works(jobs: Jobs) -> bool:

@@ -11,21 +11,8 @@ import pytest
 from app.jobs import Told
 from app.schema.errors import JobNotFound, PictureNotFound
 from app.schema.events import Finished, ImageReady, Notice, Progress
-from app.schema.request import GenerationRequest
 from tests.jobs.fake_engine import picture
-from tests.jobs.workplace import Gate, Workplace
-
-
-def request(**fields: object) -> GenerationRequest:
-    return GenerationRequest.model_validate({"width": 16, "height": 8, "steps": 3, "seed": 7, **fields})
-
-
-def engine_of(place: Workplace) -> Gate:
-    while not place.engines:
-        threading.Event().wait(0.001)
-    engine = place.engines[-1]
-    assert isinstance(engine, Gate)
-    return engine
+from tests.jobs.workplace import Workplace, engine_of, request
 
 
 def kinds(told: list[Told]) -> list[str]:

@@ -12,8 +12,7 @@ from app.jobs.store import Store
 from app.schema.events import ImageReady, Notice
 from app.schema.request import GenerationRequest
 from tests.jobs.fake_engine import picture
-from tests.jobs.test_jobs import request
-from tests.jobs.workplace import Workplace, resolve
+from tests.jobs.workplace import Workplace, request, resolve
 
 
 @pytest.fixture

@@ -13,8 +13,7 @@ from app.jobs.expand import expand
 from app.jobs.infotext import infotext_entries
 from app.jobs.progress import ProgressMeter
 from app.schema.events import Preview, Progress, RowAdvanced
-from tests.jobs.test_jobs import request
-from tests.jobs.workplace import resolve
+from tests.jobs.workplace import request, resolve
 
 
 def test_seeds_rise_over_count_and_size() -> None:

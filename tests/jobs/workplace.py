@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +15,11 @@ from app.schema.errors import DiskFull
 from app.schema.events import RowFinished
 from app.schema.request import FileIdentity, GenerationRequest, ImagePlan, ResolvedRequest
 from tests.jobs.fake_engine import FakeEngine
+
+
+def request(**fields: object) -> GenerationRequest:
+    """A small one."""
+    return GenerationRequest.model_validate({"width": 16, "height": 8, "steps": 3, "seed": 7, **fields})
 
 
 def resolve(request: GenerationRequest) -> ResolvedRequest:
@@ -112,3 +118,12 @@ class Gate(FakeEngine):
         while not self.open_for_good.is_set() and not self.permits.acquire(timeout=0.02):
             pass
         return super().step()
+
+
+def engine_of(place: Workplace) -> Gate:
+    """The gate of a workplace that has one, once it is made."""
+    while not place.engines:
+        time.sleep(0.001)
+    engine = place.engines[-1]
+    assert isinstance(engine, Gate)
+    return engine
