@@ -23,6 +23,7 @@ from app.files.pickle_values import PickledTensor, Storage, Stub
 from app.files.pickles import PickledFile, children_of, read_pickle
 from app.files.picture_info import PictureInfo, read_infotext, read_picture_info
 from app.files.recognise import Recognised, recognise
+from app.files.recommended import recommended
 from app.files.sidecars import Sidecars, config_of, preview_of, sidecars
 from app.files.whole_file import write_whole
 
@@ -66,6 +67,7 @@ __all__ = [
     "read_pickle",
     "read_picture_info",
     "recognise",
+    "recommended",
     "sidecars",
     "write_whole",
 ]

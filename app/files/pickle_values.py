@@ -1,28 +1,19 @@
-"""Pickle values: what names in a pickle stand for, and the few of them that become something: all inert.
+"""Pickle values: what the calls in a pickle stand for: tensors, plain values or inert stubs.
 
-No name is ever looked up or called. A name is a word on a list here, an inert stub, or a reason to refuse the file.
+Nothing is called: a few names have a meaning here, classes become stubs, other functions refuse the file.
 """
 
 from __future__ import annotations
 
 import struct
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 from app.files.headers import DTYPE_BITS
+from app.files.pickle_names import HARMLESS, MAKERS, Name
 from app.files.refused import Refused, RefusedAsUnsafe
-
-
-class Name:
-    """`module.qualified_name` as it stands in the file; equal and hashed by identity, so that it may be a key."""
-
-    __slots__ = ("text",)
-
-    def __init__(self, text: str) -> None:
-        self.text = text
 
 
 class Stub:
@@ -123,105 +114,6 @@ _DTYPES: Mapping[str, str] = MappingProxyType(
     }
 )
 
-# Of the standard library: plain values that trainers put beside their weights.
-_HARMLESS = frozenset(
-    {
-        "argparse.Namespace",
-        "builtins.bool",
-        "builtins.bytearray",
-        "builtins.bytes",
-        "builtins.complex",
-        "builtins.dict",
-        "builtins.float",
-        "builtins.frozenset",
-        "builtins.int",
-        "builtins.list",
-        "builtins.object",
-        "builtins.range",
-        "builtins.set",
-        "builtins.slice",
-        "builtins.str",
-        "builtins.tuple",
-        "_codecs.encode",
-        "collections.Counter",
-        "collections.OrderedDict",
-        "collections.defaultdict",
-        "collections.deque",
-        "copyreg._reconstructor",
-        "datetime.date",
-        "datetime.datetime",
-        "datetime.timedelta",
-        "datetime.timezone",
-        "decimal.Decimal",
-        "fractions.Fraction",
-        "functools.partial",
-        "pathlib.Path",
-        "pathlib.PosixPath",
-        "pathlib.PurePath",
-        "pathlib.PurePosixPath",
-        "pathlib.PureWindowsPath",
-        "pathlib.WindowsPath",
-        "typing.Any",
-        "uuid.UUID",
-    }
-)
-# Python 2's and the pickle module's own names for the same.
-_OTHER_NAMES = MappingProxyType({"__builtin__": "builtins", "copy_reg": "copyreg", "pathlib._local": "pathlib"})
-_PYTHON_2 = frozenset({"commands", "cPickle", "popen2", "os2", "thread", "urllib2", "UserDict", "ConfigParser", "md5"})
-# Programs and libraries that run or fetch things and have no part in weights.
-_NO_PART = (
-    "IPython",
-    "cloudpickle",
-    "dill",
-    "joblib",
-    "numpy.testing",
-    "numpy.distutils",
-    "pip",
-    "pkg_resources",
-    "requests",
-    "setuptools",
-    "sympy",
-    "torch.hub",
-    "torch.jit",
-    "torch.package",
-    "torch.serialization",
-    "torch.utils.cpp_extension",
-    "torch.distributed",
-    "torch.storage._load_from_bytes",
-)
-# Functions of other libraries that make plain values: they become stubs, others that are called refuse the file.
-_MAKERS = frozenset(
-    {
-        "numpy.core.multiarray._reconstruct",
-        "numpy._core.multiarray._reconstruct",
-        "numpy.core.numeric._frombuffer",
-        "numpy._core.numeric._frombuffer",
-        "numpy.dtype",
-        "numpy.ndarray",
-        "torch.device",
-        "torch._utils._rebuild_device_tensor_from_numpy",
-        "torch._utils._rebuild_device_tensor_from_cpu_tensor",
-        "torch._utils._rebuild_sparse_tensor",
-        "torch._utils._rebuild_qtensor",
-        "torch._utils._rebuild_meta_tensor_no_storage",
-        "torch._utils._rebuild_wrapper_subclass",
-        "torch._utils._rebuild_nested_tensor",
-    }
-)
-
-
-def name_of(module: str, qualified: str) -> Name:
-    """The name for a reference in a pickle. Raises RefusedAsUnsafe for what no weights refer to."""
-    text = f"{_OTHER_NAMES.get(module, module)}.{qualified}"
-    top = module.partition(".")[0]
-    library = top in sys.stdlib_module_names or top in _OTHER_NAMES or top in _PYTHON_2
-    # Since protocol 4 a reference may walk through attributes: torch's `serialization.os.system`.
-    through = [part for part in qualified.split(".")[:-1] if part in sys.stdlib_module_names or part.startswith("__")]
-    listed = any(text == banned or text.startswith(f"{banned}.") for banned in _NO_PART)
-    if (library and text not in _HARMLESS) or through or listed or "__" in qualified.rpartition(".")[2][:2]:
-        raise RefusedAsUnsafe(f"it refers to {text[:150]}, which weights have no use for: it may be an attack")
-    return Name(text)
-
 
 def storage_of(identifier: Any) -> Storage:
     """The storage that a persistent id ('storage', type, key, location, elements, ...) names."""
@@ -247,7 +139,7 @@ def called(function: Any, arguments: Any) -> Any:
         except TypeError:
             raise Refused(f"it gives {function.text} the wrong arguments") from None
     short = function.text.rpartition(".")[2]
-    if function.text in _MAKERS or function.text in _HARMLESS or short[:1].isupper():
+    if function.text in MAKERS or function.text in HARMLESS or short[:1].isupper():
         return Stub(function.text, arguments)
     raise RefusedAsUnsafe(f"it calls {function.text[:150]}, which weights have no use for: it may be an attack")
 

@@ -1,4 +1,4 @@
-"""Pickles: the contents of .ckpt, .pt and .bin files as inert values and tensors with their places; runs nothing.
+"""Pickles: .ckpt, .pt and .bin files as inert values and tensors with their places; runs nothing.
 
 PyTorch's zip archives and its older format. There is no other way in, and no switch that opens one.
 """
@@ -14,7 +14,8 @@ from typing import Any, BinaryIO
 from app.files.contents import Content, content_of
 from app.files.headers import DTYPE_BITS
 from app.files.pickle_machine import PickleMachine
-from app.files.pickle_values import Name, PickledTensor, Storage, Stub, storage_of
+from app.files.pickle_names import Name
+from app.files.pickle_values import PickledTensor, Storage, Stub, storage_of
 from app.files.refused import Refused, RefusedAsUnsafe, RefusedAsUnsupported, naming
 from app.files.zip_directory import STORED, Entry, data_start, read_directory, read_entry
 

@@ -1,4 +1,4 @@
-"""Recognise: what kind of model a file holds and for which family, from names, shapes and metadata alone.
+"""Recognise: kind and family of a model file, from names, shapes and metadata alone.
 
 The order of the tests is A1111's (a1111-facts 6.6). Knows no weights, no folders and no file names.
 """

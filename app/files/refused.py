@@ -1,4 +1,4 @@
-"""Refused: why a model file is not read, carried from the place that sees it to the error that names the file."""
+"""Refused: why a model file is not read, in words, until an error names the file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sidecars: the small files beside a model file: preview picture, description, user metadata, configuration.
+"""Sidecars: what lies beside a model file: preview, description, user metadata, configuration.
 
 Reads them anew at each question, since users edit them. Their text is the user's: whoever shows it escapes it.
 """
