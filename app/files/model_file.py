@@ -120,6 +120,11 @@ class ModelFile:
         return self.summary.variant
 
     @property
+    def prediction(self) -> str:
+        """'epsilon', 'v' or "" (not knowable without the weights)."""
+        return self.summary.prediction
+
+    @property
     def metadata(self) -> Mapping[str, str]:
         """The header's short metadata values; `ModelLibrary.metadata` reads all of them."""
         return dict(self.summary.metadata)

@@ -13,7 +13,7 @@ from app.files.pickle_opcodes import REFUSED, STEPS
 from app.files.refused import Refused, RefusedAsUnsafe
 
 # A checkpoint with optimizer states has some 200,000; more would keep the library busy for seconds.
-MOST_OPCODES = 5_000_000
+MOST_OPCODES = 3_000_000
 
 Load = Callable[[Any], Any]
 

@@ -145,7 +145,8 @@ def _prediction(tensors: Tensors, metadata: Mapping[str, str]) -> str:
 
 
 _LORA_PARTS = re.compile(
-    r"\.(lora_(up|down|mid)\.weight|lora_[AB]\.(default\.)?weight|lora\.(up|down)\.weight|hada_w[12]_[ab]|lokr_w[12](_[ab])?"
+    r"[._]lora(_linear_layer)?\.(up|down)\.weight$|"
+    r"\.(lora_(up|down|mid)\.weight|lora_[AB]\.(default\.)?weight|hada_w[12]_[ab]|lokr_w[12](_[ab])?"
     r"|oft_blocks|oft_diag|on_input|a1\.weight|w_norm|diff|dora_scale|alpha)$"
 )
 
@@ -156,7 +157,15 @@ def _is_lora(tensors: Tensors) -> bool:
 
 _CONTEXT_LAYER = re.compile(r"attn2[._](to_k|to_v|processor\.to_k_lora|processor\.to_v_lora)")
 # Tensors of a pair whose second size is the width of the layer's input.
-_INPUT_SIDE = ("lora_down.weight", "lora_A.weight", "lora_A.default.weight", "lora.down.weight", "hada_w1_b", "diff")
+_INPUT_SIDE = (
+    "lora_down.weight",
+    "lora_A.weight",
+    "lora_A.default.weight",
+    "lora.down.weight",
+    "lora_linear_layer.down.weight",
+    "hada_w1_b",
+    "diff",
+)
 
 
 def _lora_family(tensors: Tensors, metadata: Mapping[str, str]) -> str:

@@ -180,13 +180,13 @@ tensor_like = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.dictionaries(st.text(max_size=6), tensor_like | json_values, max_size=4), st.binary(max_size=64))
 def test_whatever_a_header_says_it_is_read_or_refused(tmp_path: Path, content: dict[str, Any], weights: bytes) -> None:
     check_read_or_refused(tmp_path / "a.safetensors", safetensors_bytes(json.dumps(content).encode(), weights))
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_whatever_byte_is_changed_a_file_is_read_or_refused(tmp_path: Path, data: st.DataObject) -> None:
     text, size = header_of({"a": (2, 2), "b": (3,)}, "F32", {"k": "v"})

@@ -192,7 +192,7 @@ def test_the_library_lists_the_rest(tmp_path: Path) -> None:
     assert not marker.exists()
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_whatever_byte_is_changed_a_pickle_is_read_or_refused(tmp_path: Path, data: st.DataObject) -> None:
     whole = bytearray((GOLDEN / data.draw(st.sampled_from(["zip.ckpt", "old.ckpt", "lightning.ckpt"]))).read_bytes())
@@ -201,7 +201,7 @@ def test_whatever_byte_is_changed_a_pickle_is_read_or_refused(tmp_path: Path, da
     read_or_refused(tmp_path / "a.ckpt", bytes(whole[: data.draw(st.integers(0, len(whole)))]))
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=100), st.sampled_from([2, 4]))
 def test_any_opcodes_are_read_or_refused(tmp_path: Path, opcodes: bytes, protocol: int) -> None:
     read_or_refused(tmp_path / "a.ckpt", archive(b"\x80" + bytes([protocol]) + opcodes + b"."))

@@ -103,7 +103,7 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
         read_infotext(tmp_path / "gone.png")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_whatever_byte_is_changed_a_picture_is_read_or_refused(data: st.DataObject) -> None:
     file = io.BytesIO()

@@ -106,6 +106,8 @@ def test_the_prediction_type_is_told_by_metadata_before_marker_tensors(
         ({"lora_unet_conv_in.lokr_w1": (4, 4)}, {"ss_v2": "True"}, "SD2"),
         ({"lora_unet_conv_in.oft_blocks": (4, 4, 4)}, {"modelspec.architecture": "stable-diffusion-v1/lora"}, "SD1"),
         ({"lora_unet_conv_in.lokr_w1": (4, 4)}, {}, ""),
+        ({"unet.mid_block.attentions.0.attn2.processor.to_k_lora.down.weight": (4, 768)}, {}, "SD1"),
+        ({"unet.mid_block.attentions.0.attn2.to_k.lora_linear_layer.down.weight": (4, 2048)}, {}, "SDXL"),
         ({"lora_unet_double_blocks_0_img_attn_qkv.lora_down.weight": (4, 3072)}, {}, "Flux"),
     ],
 )
