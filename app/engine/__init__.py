@@ -1,9 +1,21 @@
 """Who shares the next model call: rows in flight, the scheduler, the runner and the owner of all weights."""
 
 from app.engine.engine import BeforeGroup, Engine
+from app.engine.loading import Loading
 from app.engine.pipeline_manager import Load, PipelineManager
 from app.engine.row import ModelChoice, Row
 from app.engine.runner import Runner
 from app.engine.scheduler import Scheduler, Waiting
 
-__all__ = ["BeforeGroup", "Engine", "Load", "ModelChoice", "PipelineManager", "Row", "Runner", "Scheduler", "Waiting"]
+__all__ = [
+    "BeforeGroup",
+    "Engine",
+    "Load",
+    "Loading",
+    "ModelChoice",
+    "PipelineManager",
+    "Row",
+    "Runner",
+    "Scheduler",
+    "Waiting",
+]

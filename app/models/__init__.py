@@ -4,6 +4,7 @@ Importing the package brings torch and nothing heavier; diffusers and transforme
 """
 
 from app.models.attention import choose_attention, seamless, use_attention
+from app.models.device import choose_device, memory_of
 from app.models.families import FAMILIES, SD1, SD2, SDXL, SDXL_REFINER, Family, PredictionType, TextEncoderFacts
 from app.models.file_facts import CONFIG_KEY, V_MARKER, ZERO_TERMINAL_SNR_MARKER, describe
 from app.models.loader import load_checkpoint, load_vae
@@ -36,12 +37,14 @@ __all__ = [
     "Vae",
     "alphas_cumprod",
     "choose_attention",
+    "choose_device",
     "choose_precision",
     "describe",
     "fingerprint",
     "fit_preview",
     "load_checkpoint",
     "load_vae",
+    "memory_of",
     "seamless",
     "thumbnail",
     "use_attention",

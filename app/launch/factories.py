@@ -1,0 +1,46 @@
+"""Launch: the factories that the command line is handed; each builds what one command needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from app.cli.folders import folders_of
+from app.files import ModelLibrary
+from app.jobs import Jobs
+from app.launch.workshop import open_workshop, resolver_of, settings_of, starting_request
+from app.schema.flags import LaunchOptions
+from app.schema.request import GenerationRequest
+
+
+class Launch:
+    """What the command line is handed: the factories of `app.cli.Factories`."""
+
+    def serve(self, options: LaunchOptions) -> int:
+        """Runs the server until it is stopped."""
+        # Late, so that `generate` and `doctor` do without the web's packages.
+        from app.launch.serving import serve  # noqa: PLC0415
+
+        with open_workshop(options) as workshop:
+            return serve(options, workshop)
+
+    def library(self, options: LaunchOptions) -> ModelLibrary:
+        """The model library of the options' folders."""
+        folders = folders_of(options)
+        folders.create()
+        return ModelLibrary(folders, folders.state / "library.sqlite")
+
+    def first_request(self, options: LaunchOptions, checkpoint: str) -> GenerationRequest:
+        """What a fresh form holds for a checkpoint: its native size and the settings it asks for."""
+        folders = folders_of(options)
+        library = self.library(options)
+        try:
+            return starting_request(resolver_of(options, library, settings_of(folders), folders), checkpoint)
+        finally:
+            library.close()
+
+    @contextmanager
+    def jobs(self, options: LaunchOptions) -> Iterator[Jobs]:
+        """Jobs with an engine of this process."""
+        with open_workshop(options) as workshop:
+            yield workshop.jobs

@@ -1,0 +1,125 @@
+"""Serving: the page and the HTTP interfaces over a workshop, until the server is stopped."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import threading
+import webbrowser
+from collections.abc import Mapping
+from typing import Any
+
+import uvicorn
+
+from app import access
+from app.api import create_application, events_router, jobs_router, lists_router, models_router, sdapi_router
+from app.launch.engine import device_memory
+from app.launch.workshop import Workshop
+from app.schema.errors import CannotWrite
+from app.schema.flags import LaunchOptions, read_logins
+
+WARM_UP_DELAY = 4.0
+"""Seconds after the page is up until torch is imported unasked; the page's own first load is over by then."""
+PORTS_TRIED = 20
+SECRETS = {"gradio_auth", "api_auth", "gradio_auth_path"}
+
+
+def serve(options: LaunchOptions, workshop: Workshop) -> int:
+    """Serves until it is stopped; the exit status. Raises CannotWrite when no port is free."""
+    app = application(options, workshop)
+    listener = bind(options)
+    port = listener.getsockname()[1]
+    shown = "127.0.0.1" if options.host in ("0.0.0.0", "::") else options.host
+    address = f"http://{shown}:{port}"
+    server = uvicorn.Server(
+        uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=3, lifespan="on", ws="none")
+    )
+
+    def once_up() -> None:
+        while not server.started:
+            if server.should_exit:
+                return
+            threading.Event().wait(0.02)
+        workshop.lock.tell_address(address)
+        print(f"Easel is at {address}", flush=True)
+        if options.share:
+            share(port)
+        if options.opens_browser:
+            webbrowser.open(address)
+        warm_up = threading.Timer(WARM_UP_DELAY, workshop.worker.warm_up)
+        warm_up.daemon = True
+        warm_up.start()
+
+    threading.Thread(target=once_up, name="once up", daemon=True).start()
+    server.run(sockets=[listener])
+    return 0
+
+
+def application(options: LaunchOptions, workshop: Workshop) -> Any:
+    """The FastAPI application with what the flags ask for."""
+    app = create_application(access_rules(options))
+    app.include_router(jobs_router(workshop.jobs))
+    app.include_router(events_router(workshop.jobs))
+    app.include_router(models_router(workshop.library))
+    if options.api or options.nowebui:
+        app.include_router(sdapi_router(workshop.jobs, workshop.library, workshop.settings, workshop.resolver))
+        app.include_router(
+            lists_router(workshop.library, workshop.resolver.styles, flags_shown(options), device_memory)
+        )
+    return app
+
+
+def bind(options: LaunchOptions) -> socket.socket:
+    """A listening socket at the wanted port; without a wish, the next free one after the usual. Raises CannotWrite."""
+    last = options.wanted_port if options.port else options.wanted_port + PORTS_TRIED - 1
+    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
+    for port in range(options.wanted_port, last + 1):
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((options.host, port))
+        except OSError as error:
+            listener.close()
+            problem = error
+            continue
+        listener.listen(128)
+        return listener
+    raise CannotWrite(
+        f"Port {options.wanted_port} of {options.host} cannot be used: {problem.strerror}.",
+        field="--port",
+        hint="Stop the program that uses it, or choose another with --port.",
+    )
+
+
+def share(port: int) -> None:
+    """Opens the public link and prints it, or what stands in its way."""
+    # Late, since it brings Gradio, which --nowebui does without.
+    from app.web.share import NoTunnel, open_tunnel  # noqa: PLC0415
+
+    try:
+        print(f"Public link: {open_tunnel(port)}", flush=True)
+    except NoTunnel as problem:
+        print(problem, file=sys.stderr, flush=True)
+
+
+def access_rules(options: LaunchOptions) -> access.Access:
+    """Who may ask, from the flags."""
+    page: dict[str, str] = {}
+    if options.gradio_auth is not None:
+        page |= dict(read_logins(options.gradio_auth.get_secret_value()))
+    if options.gradio_auth_path is not None:
+        page |= dict(read_logins(options.gradio_auth_path.read_text(encoding="utf-8")))
+    api = dict(read_logins(options.api_auth.get_secret_value())) if options.api_auth is not None else {}
+    return access.Access(
+        page_logins=page,
+        api_logins=api,
+        page_served=not options.nowebui,
+        personal=options.host in ("127.0.0.1", "localhost", "::1") and not options.share,
+        hosts=("*.gradio.live",) if options.share else (),
+        origins=options.cors_allow_origins,
+    )
+
+
+def flags_shown(options: LaunchOptions) -> Mapping[str, Any]:
+    """The flags of this start as A1111's cmd-flags route tells them, without passwords."""
+    return options.model_dump(mode="json", exclude=SECRETS)

@@ -1,0 +1,107 @@
+"""Workshop: everything that makes pictures without a front end, built in reading order and closed in the end."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import chain
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+
+from app.cli.folders import folders_of
+from app.files import Folders, Images, ModelLibrary, recommended
+from app.jobs import Bus, DataFolderLock, Inflight, Jobs, Store, Worker, Writer, recover
+from app.jobs.hashing import AddHashes
+from app.jobs.pictures import PicturesBySettings
+from app.jobs.resolve import Resolver
+from app.language import Style, read_style_files
+from app.launch.engine import Precision, make_engine
+from app.schema.flags import LaunchOptions
+from app.schema.request import GenerationRequest
+from app.schema.settings import Settings
+
+UNSAVED_KEPT = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """Everything that makes pictures, without a front end."""
+
+    folders: Folders
+    lock: DataFolderLock
+    settings: Settings
+    library: ModelLibrary
+    resolver: Resolver
+    worker: Worker
+    jobs: Jobs
+
+
+@contextmanager
+def open_workshop(options: LaunchOptions) -> Iterator[Workshop]:
+    """Builds the workshop, puts in order what a killed process left behind, and closes it in the end.
+
+    Raises DataFolderInUse, CannotWrite.
+    """
+    folders = folders_of(options)
+    folders.create()
+    lock = DataFolderLock(folders.state)
+    log_file = log_to(folders, options.loglevel or "INFO")
+    settings = settings_of(folders)
+    library = ModelLibrary(folders, folders.state / "library.sqlite")
+    images = Images(folders)
+    images.clear_unsaved(datetime.now() - UNSAVED_KEPT)
+    bus = Bus()
+    store = Store(folders.state / "jobs.sqlite", bus.publish)
+    inflight = Inflight(folders.state / "inflight.bin")
+    recover(store, inflight, images.is_whole, log_file)
+    add_hashes = AddHashes(library, store) if not options.no_hashing else lambda job: job
+    writer = Writer(store, PicturesBySettings(images, settings), add_hashes=add_hashes)
+    worker = Worker(store, bus, writer, inflight, functools.partial(make_engine, options))
+    resolver = resolver_of(options, library, settings, folders)
+    jobs = Jobs(folders.data, store, bus, worker, resolver)
+    worker.start()
+    try:
+        yield Workshop(folders, lock, settings, library, resolver, worker, jobs)
+    finally:
+        worker.close()
+        library.close()
+        lock.release()
+
+
+def starting_request(resolver: Resolver, checkpoint: str = "") -> GenerationRequest:
+    """What a fresh form holds: neutral values under what the checkpoint ("": the one to be chosen) asks for."""
+    file = resolver.checkpoint(checkpoint)
+    return GenerationRequest(checkpoint=checkpoint, **recommended(file))
+
+
+def settings_of(folders: Folders) -> Settings:
+    return Settings(folders.data / "config.json", folders.state / "users")
+
+
+def resolver_of(options: LaunchOptions, library: ModelLibrary, settings: Settings, folders: Folders) -> Resolver:
+    def styles() -> Sequence[Style]:
+        return tuple(chain.from_iterable(read_style_files([folders.data / "styles.csv"]).values()))
+
+    return Resolver(
+        library,
+        precision=Precision(options),
+        default_checkpoint=lambda: settings.values().sd_model_checkpoint,
+        styles=styles,
+    )
+
+
+def log_to(folders: Folders, level: str) -> Path:
+    """Warnings to the terminal, all of the level to the data folder's log file; returns its path."""
+    path = folders.state / "easel.log"
+    to_file = RotatingFileHandler(path, maxBytes=2_000_000, backupCount=3, encoding="utf-8")
+    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    to_terminal = logging.StreamHandler(sys.stderr)
+    to_terminal.setLevel(max(logging.WARNING, logging.getLevelName(level)) if level != "DEBUG" else logging.DEBUG)
+    to_terminal.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    logging.basicConfig(level=level, handlers=[to_file, to_terminal], force=True)
+    return path

@@ -1,0 +1,37 @@
+"""Device: which one to draw on, whether it can be used, and how much memory it has."""
+
+from __future__ import annotations
+
+import psutil
+import torch
+
+from app.schema.errors import InvalidField
+
+
+def choose_device(wanted: str | None = None) -> torch.device:
+    """The wanted device, or the best there is: CUDA, Apple's, the CPU.
+
+    Raises InvalidField when the wanted one is not there or torch was not built for it.
+    """
+    if wanted is None:
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(wanted)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InvalidField(
+            f"The device '{wanted}' cannot be used: {reason}.",
+            field="--device",
+            hint="`python3 webui.py doctor` says what this machine has.",
+        ) from error
+    return device
+
+
+def memory_of(device: torch.device) -> int:
+    """Bytes of memory that the device has in all; the machine's for the CPU and Apple's."""
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    return int(psutil.virtual_memory().total)
