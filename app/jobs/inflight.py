@@ -52,9 +52,11 @@ class Inflight:
             self._empty = True
 
     def close(self) -> None:
-        """Clears the marker and closes its file."""
-        self.clear()
-        os.close(self._file)
+        """Clears the marker and closes its file; a second call does nothing."""
+        if self._file >= 0:
+            self.clear()
+            os.close(self._file)
+            self._file = -1
 
     def _write(self, data: bytes) -> None:
         os.lseek(self._file, 0, os.SEEK_SET)
