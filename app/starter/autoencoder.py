@@ -1,0 +1,132 @@
+"""The starter's VAE: how it learns to draw 128-pixel pictures from four latent channels, and how these are made even.
+
+Knows pictures; nothing of prompts or of diffusion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from app.starter.captions import draw_training_scene
+from app.starter.scenes import draw_scene
+from app.training.randomness import generator, numpy_generator
+
+CHANNELS = (32, 32, 64, 64)
+GROUPS = 4
+KL_WEIGHT = 2e-3
+EDGE_WEIGHT = 0.5
+SCALING_FACTOR = 0.18215
+SMALLEST_VARIANCE = 1e-2
+
+
+def build_autoencoder() -> Any:
+    """An AutoencoderKL with factor 8; groups of 8 channels and more, since smaller ones stall (instance norm)."""
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL  # noqa: PLC0415 - takes seconds
+
+    return AutoencoderKL(
+        in_channels=3,
+        out_channels=3,
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        block_out_channels=CHANNELS,
+        layers_per_block=1,
+        latent_channels=4,
+        norm_num_groups=GROUPS,
+        scaling_factor=SCALING_FACTOR,
+    )
+
+
+def picture(seed: int, number: int, width: int = 128, height: int = 128) -> Tensor:
+    """[3, H, W] uint8: training picture `number` of a run's seed."""
+    scene = draw_training_scene(numpy_generator(seed, "scene", number))
+    return torch.from_numpy(np.asarray(draw_scene(scene, number, width, height)).copy()).permute(2, 0, 1)
+
+
+@dataclass
+class AutoencoderLesson:
+    """Crops of 64 pixels first, whole pictures over the last quarter; L1, edges and a little KL (Kingma and Welling)."""
+
+    module: Any
+    seed: int
+    steps: int
+    batch: int
+
+    def parameters(self) -> Mapping[str, Tensor]:
+        """All of the autoencoder."""
+        return dict(self.module.named_parameters())
+
+    def loss(self, step: int) -> Tensor:
+        """The loss of the step's own pictures."""
+        whole = step >= self.steps * 3 // 4
+        count = self.batch // 4 if whole else self.batch
+        pictures = torch.stack([picture(self.seed, step * self.batch + number) for number in range(count)])
+        if not whole:
+            pictures = _crops(pictures, generator(self.seed, "crop", step))
+        x = pictures.float() / 127.5 - 1
+        with torch.autocast("cpu", torch.bfloat16):
+            moments = self.module.encode(x, return_dict=False)[0]
+            noise = torch.randn(moments.mean.shape, generator=generator(self.seed, "posterior", step))
+            drawn = self.module.decode(moments.mean + moments.std * noise, return_dict=False)[0]
+        drawn = drawn.float()
+        mean, log_variance = moments.mean.float(), moments.logvar.float()
+        divergence = 0.5 * (mean.pow(2) + log_variance.exp() - 1 - log_variance).mean()
+        return (drawn - x).abs().mean() + EDGE_WEIGHT * _edge_error(drawn, x) + KL_WEIGHT * divergence
+
+
+def _crops(pictures: Tensor, draws: torch.Generator, size: int = 64) -> Tensor:
+    """One crop of each picture, on the latent's grid of 8 pixels or off it."""
+    room = pictures.shape[-1] - size
+    corners = torch.randint(0, room + 1, (len(pictures), 2), generator=draws).tolist()
+    pairs = zip(pictures, corners, strict=True)
+    return torch.stack([one[:, top : top + size, left : left + size] for one, (top, left) in pairs])
+
+
+def _edge_error(drawn: Tensor, x: Tensor) -> Tensor:
+    """L1 of the differences between neighbours, at full and at half size: sharp edges, even areas."""
+    error = torch.zeros(())
+    for _ in range(2):
+        for axis in (-1, -2):
+            error = error + (drawn.diff(dim=axis) - x.diff(dim=axis)).abs().mean()
+        drawn, x = functional.avg_pool2d(drawn, 2), functional.avg_pool2d(x, 2)
+    return error / 2
+
+
+@torch.no_grad()
+def psnr(module: Any, pictures: Tensor) -> float:
+    """Peak signal-to-noise ratio in dB of pictures [n, 3, H, W] uint8 through mean and back."""
+    x = pictures.float() / 127.5 - 1
+    drawn = module.decode(module.encode(x, return_dict=False)[0].mean, return_dict=False)[0].clamp(-1, 1)
+    return float(10 * torch.log10(4 / (drawn - x).pow(2).mean()))
+
+
+@torch.no_grad()
+def even_out(module: Any, pictures: Tensor) -> tuple[float, ...]:
+    """Turns and scales the latent so that SD's factor .18215 gives channels of variance 1; returns the eigenvalues.
+
+    Folded into quant_conv and post_quant_conv, so that no loader needs to know. Directions that carry nothing are not
+    blown up. The posterior becomes nearly certain, as in SD's own VAE. pictures: [n, 3, H, W] uint8.
+    """
+    parts = [module.encode(some.float() / 127.5 - 1, return_dict=False)[0].mean for some in pictures.split(32)]
+    cells = torch.cat(parts).permute(0, 2, 3, 1).reshape(-1, 4).double()
+    mean = cells.mean(0)
+    values, vectors = torch.linalg.eigh(torch.cov((cells - mean).T))
+    scale = values.clamp(min=SMALLEST_VARIANCE * float(values.max())).rsqrt() / SCALING_FACTOR
+    forth = (vectors * scale).T
+    back = torch.linalg.inv(forth)
+    quant, post = module.quant_conv, module.post_quant_conv
+    weight, bias = quant.weight[:4, :, 0, 0].double(), quant.bias[:4].double()
+    quant.weight[:4, :, 0, 0] = (forth @ weight).float()
+    quant.bias[:4] = (forth @ (bias - mean)).float()
+    quant.weight[4:] = 0
+    quant.bias[4:] = -12
+    decoded, offset = post.weight[:, :, 0, 0].double(), post.bias.double()
+    post.weight[:, :, 0, 0] = (decoded @ back).float()
+    post.bias.copy_((decoded @ mean + offset).float())
+    return tuple(values.tolist())
