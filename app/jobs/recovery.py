@@ -19,6 +19,8 @@ from app.schema.events import Failed, Notice
 logger = logging.getLogger(__name__)
 
 MOST_DEATHS = 3
+MOST_DEATHS_LOADING = 20
+"""Loading takes so long that many an innocent end falls into it, unless memory is known to be the cause."""
 LOG_LINES = 20
 
 
@@ -45,22 +47,24 @@ def recover(store: Store, inflight: Inflight, is_whole: Callable[[str], bool], l
 
 def _lay_deaths(store: Store, inflight: Inflight, log_file: Path | None) -> None:
     """Counts the death of the last process against the jobs that ran in it, and ends those that killed too often."""
-    places: dict[str, tuple[int, int]] = {}
-    for job, image, done in inflight.left_over():
-        places[job] = min(places.get(job, (image, done)), (image, done))
+    rows, loading, out_of_memory = inflight.left_over()
     inflight.clear()
+    places: dict[str, tuple[int, int]] = {}
+    for job, image, done in rows:
+        places[job] = min(places.get(job, (image, done)), (image, done))
     for job, (image, done) in places.items():
-        deaths = store.count_death(job, f"{image}:{done}")
-        logger.warning(
-            "The last process ended in job %s, picture %d, effect %d (%d in a row)", job, image, done, deaths
+        place = "loading" if loading else f"{image}:{done}"
+        deaths = store.count_death(job, place)
+        logger.warning("The last process ended in job %s at %s (%d in a row)", job, place, deaths)
+        if deaths < (MOST_DEATHS_LOADING if loading and not out_of_memory else MOST_DEATHS):
+            continue
+        where = "while it loaded the model" if loading else f"at picture {image + 1}, call {done + 1}"
+        cause = " for want of memory" if out_of_memory else ""
+        error = Quarantined(
+            f"The program ended {deaths} times in a row{cause} {where} of this job, so it is not tried again.",
+            hint=_last_lines(log_file),
         )
-        if deaths >= MOST_DEATHS:
-            error = Quarantined(
-                f"The program ended {deaths} times in a row at the same place of this job "
-                f"(picture {image + 1}, call {done + 1}), so it is not tried again.",
-                hint=_last_lines(log_file),
-            )
-            store.end(job, Failed(job=job, code=error.code, message=str(error)))
+        store.end(job, Failed(job=job, code=error.code, message=str(error)))
 
 
 def _all_settled(store: Store, id: str) -> bool:

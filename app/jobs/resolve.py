@@ -87,7 +87,10 @@ class Resolver:
                 return self.library.find(chosen, CHECKPOINT)
             except EaselError:  # the file chosen once is gone or damaged: what is left serves
                 pass
-        usable = [file for file in self.library.list(CHECKPOINT) if file.problem is None]
+        usable = self._usable()
+        if not usable:
+            self.library.refresh(CHECKPOINT)
+            usable = self._usable()
         if not usable:
             raise ModelNotFound(
                 "There is no checkpoint to draw with.",
@@ -96,6 +99,9 @@ class Resolver:
             )
         usable.sort(key=lambda file: file.stem == STARTER)
         return self.library.find(usable[0].name, CHECKPOINT)
+
+    def _usable(self) -> list[ModelFile]:
+        return [file for file in self.library.list(CHECKPOINT) if file.problem is None]
 
     def _vae(self, name: str, checkpoint: ModelFile) -> ModelFile | None:
         if name == AUTOMATIC:

@@ -85,6 +85,7 @@ class Worker:
         self._bell = threading.Event()
         self._look_for_jobs = True
         self._warm = False
+        self._loading = False
         self._closing = False
         self._watched: set[str] = set()
         self._last_served: dict[str, int] = {}
@@ -215,8 +216,12 @@ class Worker:
 
     def _engine_made(self) -> Engine:
         if self._engine is None:
-            self._engine = self._make_engine(self._inflight.before_group)
+            self._engine = self._make_engine(self._before_group)
         return self._engine
+
+    def _before_group(self, rows: list[tuple[str, int, int]]) -> None:
+        self._inflight.before_group(rows, self._loading)
+        self._loading = False
 
     def _break_down(self, error: EaselError) -> None:
         """Fails the jobs that the engine had, and forgets the engine: the next job gets a new one."""
@@ -238,6 +243,7 @@ class Worker:
 
     def _take(self, event: RowEvent) -> None:
         if isinstance(event, ModelLoading):
+            self._loading = True
             for id in event.jobs:
                 if id in self._running:
                     self._tell(self._running[id].meter.waiting(event.phase))

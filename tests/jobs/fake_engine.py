@@ -1,6 +1,7 @@
 """An engine of formulas: pixels follow from the seed, steps are counted only, and faults come on demand.
 
-The prompt chooses the fault: 'fail' fails the picture, 'break' raises out of step(), 'die' ends the process.
+The prompt chooses the fault: 'fail' fails the picture, 'break' raises out of step(), 'die' ends the process; 'load'
+says that a model is loaded first.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from app.schema.events import RowAdvanced, RowDropped, RowEvent, RowFailed, RowFinished, RowPreviewed
+from app.schema.events import ModelLoading, RowAdvanced, RowDropped, RowEvent, RowFailed, RowFinished, RowPreviewed
 from app.schema.request import ImagePlan
 
 
@@ -39,6 +40,7 @@ class FakeEngine:
         self.dropped: list[RowEvent] = []
         self.watched: set[str] = set()
         self.closed = False
+        self.loaded: set[str] = set()
         self.groups: list[list[tuple[str, int, int]]] = []
 
     @property
@@ -75,6 +77,9 @@ class FakeEngine:
         first_of_jobs = {row.plan.job: row for row in reversed(self.rows)}.values()
         leader = min(first_of_jobs, key=lambda row: (row.plan.image, row.call))
         group = [row for row in self.rows if (row.plan.job, row.plan.batch) == (leader.plan.job, leader.plan.batch)]
+        if leader.plan.resolved.request.prompt == "load" and leader.plan.job not in self.loaded:
+            self.loaded.add(leader.plan.job)
+            return [*events, ModelLoading((leader.plan.job,), "Loading formula")]
         marks = [(row.plan.job, row.plan.image, row.call) for row in group]
         self.groups.append(marks)
         self.before_group(marks)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from app.jobs import recover
+from app.jobs import Inflight, recover
+from app.jobs.recovery import MOST_DEATHS_LOADING
 from app.jobs.store import Store
 from app.schema.events import ImageReady, Notice
 from app.schema.request import GenerationRequest
@@ -128,28 +129,61 @@ def test_a_death_counts_against_the_jobs_that_ran_alone(still: Workplace) -> Non
     assert still.store.get(innocent).state == "queued"
 
 
+def test_ends_while_a_model_loads_are_forgiven_longer(still: Workplace) -> None:
+    job = claimed(still, request())
+    for _ in range(MOST_DEATHS_LOADING):
+        assert still.store.get(job).state != "failed"
+        still.store.claim(job)
+        still.inflight.before_group([(job, 0, 0)], loading=True)
+        still.restart()
+    error = still.store.get(job).error
+    assert error is not None
+    assert "20 times in a row while it loaded the model" in error.message
+
+
+def test_ends_for_want_of_memory_are_not_forgiven(still: Workplace, tmp_path: Path) -> None:
+    job = claimed(still, request())
+    for kills in range(3):
+        still.store.claim(job)
+        Inflight(tmp_path / "inflight", lambda kills=kills: kills).before_group([(job, 0, 0)], loading=True)
+        recover(still.store, Inflight(tmp_path / "inflight", lambda kills=kills: kills + 1), still.files.is_whole)
+    error = still.store.get(job).error
+    assert error is not None
+    assert "3 times in a row for want of memory while it loaded the model" in error.message
+
+
+def test_the_worker_knows_when_a_model_loads(workplace: Workplace, tmp_path: Path) -> None:
+    loading: list[bool] = []
+    note = workplace.inflight.before_group
+    workplace.inflight.before_group = lambda rows, flag=False: (loading.append(flag), note(rows, flag))[1]  # type: ignore[method-assign]
+    job = workplace.jobs.submit(request(prompt="load", steps=2), "anna")
+    told = [one.event for one in workplace.jobs.events(job.id, timeout=10)]
+    assert loading == [True, False]
+    assert told[-1].kind == "finished"
+
+
 def test_an_orderly_end_is_no_death(still: Workplace) -> None:
     still.worker.start()
     still.jobs.wait(still.jobs.submit(request(), "anna").id, 10)
     still.close()
     still.build()
-    assert still.inflight.left_over() == []
+    assert still.inflight.left_over().rows == []
 
 
 def test_a_marker_cut_short_counts_as_none(still: Workplace, tmp_path: Path) -> None:
     still.inflight.before_group([("job", 0, 4)])
-    assert still.inflight.left_over() == [("job", 0, 4)]
+    assert still.inflight.left_over().rows == [("job", 0, 4)]
     marker = tmp_path / "inflight"
     marker.write_bytes(marker.read_bytes()[:-3])
-    assert still.inflight.left_over() == []
+    assert still.inflight.left_over().rows == []
     marker.write_bytes(b"")
-    assert still.inflight.left_over() == []
+    assert still.inflight.left_over().rows == []
 
 
 def test_a_shorter_marker_hides_the_longer_one_before(still: Workplace) -> None:
     still.inflight.before_group([("a" * 30, image, 4) for image in range(8)])
     still.inflight.before_group([("b", 0, 1)])
-    assert still.inflight.left_over() == [("b", 0, 1)]
+    assert still.inflight.left_over().rows == [("b", 0, 1)]
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,16 @@ def test_without_a_name_the_chosen_checkpoint_serves_and_the_starter_comes_last(
     assert resolver(GenerationRequest()).checkpoint_name == "starter"
 
 
+def test_a_first_checkpoint_put_there_meanwhile_is_found(folders: Folders) -> None:
+    file = folders.checkpoints[0] / "first.safetensors"
+    aside = file.rename(folders.data / "aside")
+    resolver = Resolver(ModelLibrary(folders), precision=lambda: "fp32")
+    with pytest.raises(ModelNotFound):
+        resolver(GenerationRequest())
+    aside.rename(file)
+    assert resolver(GenerationRequest()).checkpoint_name == "first"
+
+
 def test_no_checkpoint_at_all_says_what_to_do(folders: Folders) -> None:
     (folders.checkpoints[0] / "first.safetensors").unlink()
     with pytest.raises(ModelNotFound, match="models/Stable-diffusion"):

@@ -21,6 +21,7 @@ from PIL import Image
 
 from app.jobs import read_holder
 from tests.jobs.fake_engine import picture
+from tests.models.checkpoints import write_tiny_checkpoint
 
 pytestmark = pytest.mark.kill
 
@@ -74,25 +75,60 @@ class Killable:
         while self.ask("GET", "/api/queue")["queue"]:
             time.sleep(0.01)
 
+    def wait_until_it_draws(self) -> None:
+        """Waits for the first model call of this process, or for the end of all jobs."""
+        while ids := [entry["id"] for entry in self.ask("GET", "/api/queue")["queue"] if entry["state"] == "running"]:
+            told = [self.ask("GET", f"/api/jobs/{id}")["progress"] for id in ids]
+            if any(progress and progress["step"] > 0 for progress in told):
+                return
+            time.sleep(0.01)
+
     def stop(self) -> None:
         assert self.process is not None
         self.process.send_signal(signal.SIGINT)
-        assert self.process.wait(30) in (0, -signal.SIGINT)
+        assert self.process.wait(30) in (0, 130, -signal.SIGINT)
 
 
 def with_fake_engine(folder: Path) -> list[str]:
     return [sys.executable, "-m", "tests.kills.server", str(folder)]
 
 
+def with_real_engine(folder: Path) -> list[str]:
+    flags = ["--nowebui", "--skip-install", "--no-browser", "--use-cpu", "all", "--data-dir", str(folder)]
+    return [sys.executable, "webui.py", *flags]
+
+
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Killable]:
-    server = Killable(with_fake_engine, tmp_path)
-    yield server
-    if server.process is not None and server.process.poll() is None:
-        server.kill()
+def start_over(tmp_path: Path) -> Iterator[Callable[..., Killable]]:
+    """Makes the server of a command; whatever runs in the end is killed."""
+    made: list[Killable] = []
+
+    def make(command: Callable[[Path], list[str]] = with_fake_engine) -> Killable:
+        made.append(Killable(command, tmp_path))
+        return made[-1]
+
+    yield make
+    for server in made:
+        if server.process is not None and server.process.poll() is None:
+            server.kill()
 
 
-def assert_each_picture_is_whole_and_there_once(server: Killable, ids: list[str], pictures: int) -> None:
+@pytest.fixture
+def server(start_over: Callable[..., Killable]) -> Killable:
+    return start_over()
+
+
+Pixels = Callable[[dict[str, Any], Image.Image], bytes]
+
+
+def of_the_formula(image: dict[str, Any], opened: Image.Image) -> bytes:
+    """What the fake engine draws for a seed."""
+    return picture(image["seed"], opened.width, opened.height)
+
+
+def assert_each_picture_is_whole_and_there_once(
+    server: Killable, ids: list[str], pictures: int, expected: Pixels = of_the_formula
+) -> None:
     paths = []
     for id in ids:
         job = server.ask("GET", f"/api/jobs/{id}")
@@ -101,7 +137,7 @@ def assert_each_picture_is_whole_and_there_once(server: Killable, ids: list[str]
         for image in job["images"]:
             paths.append(server.folder / image["path"])
             with Image.open(io.BytesIO(paths[-1].read_bytes())) as opened:
-                assert opened.tobytes() == picture(image["seed"], opened.width, opened.height)
+                assert opened.tobytes() == expected(image, opened)
                 assert opened.info["parameters"] == image["infotext"]
             assert image["seed"] == job["resolved"]["request"]["seed"] + image["index"]
     assert len(paths) == len(ids) * pictures
@@ -122,6 +158,40 @@ def test_ten_kills_at_random_moments_lose_nothing_and_double_nothing(server: Kil
         server.start()
     server.finish()
     assert_each_picture_is_whole_and_there_once(server, ids, PICTURES)
+    server.stop()
+
+
+def test_ten_kills_of_the_real_engine_give_the_pictures_of_an_undisturbed_run(
+    start_over: Callable[..., Killable], tmp_path: Path
+) -> None:
+    folder = tmp_path / "models" / "Stable-diffusion"
+    folder.mkdir(parents=True)
+    write_tiny_checkpoint(folder / "tiny.safetensors")
+    server = start_over(with_real_engine)
+    server.start()
+    jobs = [
+        {"prompt": f"{number} cats", "width": 64, "height": 64, "steps": 12, "seed": 50 * number, "batch_count": 2}
+        for number in range(JOBS)
+    ]
+    ids = [server.ask("POST", "/api/jobs", job, session="ab"[number % 2])["id"] for number, job in enumerate(jobs)]
+    moments = random.Random(3)
+    for number in range(KILLS):
+        if number % 2:
+            server.wait_until_it_draws()
+        time.sleep(moments.uniform(0.0, 0.4 if number % 2 else 3.0))
+        server.kill()
+        server.start()
+    server.finish()
+
+    undisturbed: dict[int, bytes] = {}
+    for job in jobs:
+        id = server.ask("POST", "/api/jobs", {**job, "save_images": False})["id"]
+        server.finish()
+        for image in server.ask("GET", f"/api/jobs/{id}")["images"]:
+            with Image.open(server.folder / image["path"]) as opened:
+                undisturbed[image["seed"]] = opened.tobytes()
+    assert len(set(undisturbed.values())) == JOBS * 2
+    assert_each_picture_is_whole_and_there_once(server, ids, 2, lambda image, _: undisturbed[image["seed"]])
     server.stop()
 
 
