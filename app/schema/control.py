@@ -15,7 +15,8 @@ class Control(NamedTuple):
 
     minimum, maximum, step: of the slider; the field's own validation may be wider.
     choices: name of a list in `choices.py`, or of one filled at run time ("checkpoints").
-    api: the field's name in /sdapi/v1. infotext: its key in the 'parameters' text.
+    api: the field's name in /sdapi/v1. infotext: its key in the 'parameters' text; two fields whose keys end in -1 and
+    -2 stand there as one size ("Size-1" and "Size-2" as `Size: 512x768`).
     change_cost: 0 free ... 10 reloads a model; orders the axes of grids.
     """
 

@@ -50,8 +50,12 @@ class GenerationRequest(BaseModel):
     steps: Annotated[
         int, Field(ge=1, le=10_000), Control("Sampling steps", "", 1, 150, 1, api="steps", infotext="Steps")
     ] = 20
-    width: Annotated[int, Field(ge=8, le=16_384), Control("Width", "in pixels", 64, 2048, 8, api="width")] = 512
-    height: Annotated[int, Field(ge=8, le=16_384), Control("Height", "in pixels", 64, 2048, 8, api="height")] = 512
+    width: Annotated[
+        int, Field(ge=8, le=16_384), Control("Width", "in pixels", 64, 2048, 8, api="width", infotext="Size-1")
+    ] = 512
+    height: Annotated[
+        int, Field(ge=8, le=16_384), Control("Height", "in pixels", 64, 2048, 8, api="height", infotext="Size-2")
+    ] = 512
     batch_count: Annotated[
         int,
         Field(ge=1, le=MOST_IMAGES),
@@ -87,10 +91,18 @@ class GenerationRequest(BaseModel):
         ),
     ] = 0.0
     seed_resize_width: Annotated[
-        int, Field(ge=0, le=16_384), Control("Resize seed from width", "0: off", 0, 2048, 8, api="seed_resize_from_w")
+        int,
+        Field(ge=0, le=16_384),
+        Control(
+            "Resize seed from width", "0: off", 0, 2048, 8, api="seed_resize_from_w", infotext="Seed resize from-1"
+        ),
     ] = 0
     seed_resize_height: Annotated[
-        int, Field(ge=0, le=16_384), Control("Resize seed from height", "0: off", 0, 2048, 8, api="seed_resize_from_h")
+        int,
+        Field(ge=0, le=16_384),
+        Control(
+            "Resize seed from height", "0: off", 0, 2048, 8, api="seed_resize_from_h", infotext="Seed resize from-2"
+        ),
     ] = 0
     clip_skip: Annotated[
         int,

@@ -1,0 +1,230 @@
+"""Which entries the infotext of a picture has: its request's, by their Controls, and what the run found out.
+
+AUTOMATIC1111's order and omissions (a1111-facts 4.2). What cannot change the picture is left out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import PurePath
+from typing import Any, Final
+
+from pydantic import BaseModel, ValidationError
+
+from app.schema.choices import AUTOMATIC, SamplerName, find_sampler, split_sampler_name
+from app.schema.control import controls_of
+from app.schema.errors import UnknownChoice
+from app.schema.infotext import PROGRAM, PROMPT_LINES, Entry
+from app.schema.infotext_keys import (
+    A1111_DEFAULTS,
+    ABSENT,
+    ALWAYS_WRITTEN,
+    EXTENSION_SETTINGS,
+    NO_MODELS,
+    ORDER,
+    OTHER_KEYS,
+    Models,
+    checked,
+    places,
+)
+from app.schema.infotext_pairs import KEY
+from app.schema.request import GenerationRequest, ImagePlan
+
+Entries = dict[str, str | int | float | None]
+
+_BUILT_IN_VAE: Final = ("", "None", "Baked in")
+_DDIM: Final = ("DDIM", "DDIM CFG++")
+_NOISY: Final = ("LCM", "Restart")
+_FROM_FILES: Final = ("checkpoint", "vae")
+_HALVES: Final = ("-1", "-2")
+_RESERVED: Final = frozenset({*places(), *OTHER_KEYS, PROMPT_LINES, EXTENSION_SETTINGS})
+
+
+def picture_entries(plan: ImagePlan, facts: Iterable[tuple[str, str]] = (), models: Models = NO_MODELS) -> list[Entry]:
+    """All entries of a picture, in A1111's order, for `write_infotext`.
+
+    facts: what only the run knows (hashes of networks, precision); they win over the request's. models: of the
+    extensions whose values the request may carry; values without a key of their own travel as JSON in one entry more.
+    """
+    request = picture_request(plan)
+    entries: Entries = {
+        **_request_entries(request),
+        "Schedule type": plan.resolved.schedule_label,
+        **_file_entries(plan),
+        **_extension_entries(request, models),
+    }
+    entries = {**_joined_sizes(entries), **dict(facts)}
+    order = {key: number for number, key in enumerate(ORDER)}
+    ordered = sorted(entries.items(), key=lambda entry: order.get(entry[0], len(ORDER)))
+    return [*ordered, ("Version", PROGRAM)]
+
+
+def picture_request(plan: ImagePlan) -> GenerationRequest:
+    """The request that makes this one picture: what an infotext says, and what reading it gives back.
+
+    One picture with its own seeds, files by name, and each value that does not act on it at its neutral one.
+    """
+    resolved = plan.resolved
+    request = resolved.request
+    sampler, schedule = _names(request)
+    varied = request.variation_strength > 0
+    resized = request.seed_resize_width > 0 and request.seed_resize_height > 0
+    neutral: dict[str, Any] = {
+        "styles": (),
+        "batch_count": 1,
+        "batch_size": 1,
+        "save_images": True,
+        "seed": plan.seed,
+        "variation_seed": plan.variation_seed if varied else -1,
+        "sampler": sampler,
+        "schedule": schedule,
+        "checkpoint": _checkpoint(plan),
+        "vae": _vae(plan),
+    }
+    if not resized:
+        neutral |= {"seed_resize_width": 0, "seed_resize_height": 0}
+    if not _reads_eta(sampler) or request.eta == _own_eta(sampler):
+        neutral["eta"] = None
+    if not _draws_noise(request, sampler):
+        neutral["noise_seed_delta"] = 0
+    if not request.extensions and not any(bracket in request.prompt + request.negative_prompt for bracket in "(["):
+        neutral["emphasis"] = "Original"
+    return request.model_copy(update=neutral)
+
+
+def _request_entries(request: GenerationRequest) -> Entries:
+    """The request's own entries. One that stands at what its absence means is left out."""
+    entries: Entries = {}
+    for name, control in controls_of(GenerationRequest).items():
+        key, value = control.infotext, getattr(request, name)
+        if key is None or name in _FROM_FILES:
+            continue
+        neutral = ABSENT.get(key, GenerationRequest.model_fields[name].default)
+        entries[key] = value if key in ALWAYS_WRITTEN or value != neutral else None
+    sampler = _known(request.sampler)
+    if sampler is not None and sampler.timestep:
+        entries["Eta DDIM"] = entries.pop("Eta", None)
+    if request.precision in ("auto", "fp32"):
+        entries["Precision"] = None
+    return entries
+
+
+def _file_entries(plan: ImagePlan) -> Entries:
+    checkpoint, vae = plan.resolved.checkpoint, plan.resolved.vae
+    built_in = "None" if plan.resolved.request.vae in _BUILT_IN_VAE else None
+    return {
+        "Model hash": checkpoint.sha256[:10] if checkpoint.sha256 else None,
+        "Model": plan.resolved.checkpoint_name,
+        "VAE hash": vae.sha256[:10] if vae and vae.sha256 else None,
+        "VAE": PurePath(vae.path).name if vae else built_in,
+    }
+
+
+def _extension_entries(request: GenerationRequest, models: Models) -> Entries:
+    entries: Entries = {}
+    unsaid: dict[str, Any] = {}
+    for name, values in request.extensions.items():
+        model = models.get(name)
+        said = _said(model, values, _RESERVED | entries.keys()) if model is not None else {}
+        silent = _silent(model, values, said) if model is not None else frozenset()
+        written = {key: values[field] for key, field in said.items() if key not in silent}
+        entries |= {key: value for key, value in written.items() if isinstance(value, str | int | float)}
+        rest = {field: value for field, value in values.items() if field not in said.values()}
+        if rest or not written:  # that it is named at all counts
+            unsaid[name] = rest
+    if unsaid:
+        entries[EXTENSION_SETTINGS] = json.dumps(unsaid)
+    return entries
+
+
+def _said(model: type[BaseModel], values: Mapping[str, Any], taken: Collection[str]) -> dict[str, str]:
+    """Key -> field for the values that a key of the infotext carries there and back."""
+    keys = {control.infotext: field for field, control in controls_of(model).items() if control.infotext}
+    said = {key: field for key, field in keys.items() if key not in taken and KEY.fullmatch(key)}
+    said = {key: field for key, field in said.items() if isinstance(values.get(field), str | int | float)}
+    for key in tuple(said):
+        if key.endswith(_HALVES) and not all(_is_length(values.get(said.get(half, ""))) for half in _both(key)):
+            said.pop(key)
+    read, _ = checked(model, {field: str(values[field]) for field in said.values()})
+    try:
+        meant = model.model_validate(values)
+    except ValidationError:
+        return {}
+    return {key: field for key, field in said.items() if read.get(field) == getattr(meant, field) == values[field]}
+
+
+def _silent(model: type[BaseModel], values: Mapping[str, Any], said: Mapping[str, str]) -> frozenset[str]:
+    """The keys that A1111 would leave out: at their default, and that is nothing or what the absence means."""
+    neutral = {
+        key
+        for key, field in said.items()
+        if values[field] == model.model_fields[field].default
+        and (not values[field] or str(values[field]) == str(A1111_DEFAULTS.get(key)))
+    }
+    return frozenset(key for key in neutral if not key.endswith(_HALVES) or neutral.issuperset(_both(key)))
+
+
+def _both(key: str) -> tuple[str, str]:
+    """The keys of both numbers of a size."""
+    return f"{key[:-2]}-1", f"{key[:-2]}-2"
+
+
+def _is_length(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _joined_sizes(entries: Entries) -> Entries:
+    """`Size-1` and `Size-2` become `Size`; nothing where both are left out."""
+    joined: Entries = {}
+    for key, value in entries.items():
+        first, second = _both(key)
+        if key == first and second in entries:
+            joined[key[:-2]] = None if value is None else f"{value}x{entries[second]}"
+        elif not (key == second and first in entries):
+            joined[key] = value
+    return joined
+
+
+def _checkpoint(plan: ImagePlan) -> str:
+    name, sha256 = plan.resolved.checkpoint_name, plan.resolved.checkpoint.sha256
+    return f"{name} [{sha256[:10]}]" if sha256 else name
+
+
+def _vae(plan: ImagePlan) -> str:
+    if plan.resolved.vae is not None:
+        return PurePath(plan.resolved.vae.path).name
+    return "None" if plan.resolved.request.vae in _BUILT_IN_VAE else AUTOMATIC
+
+
+def _names(request: GenerationRequest) -> tuple[str, str]:
+    try:
+        return split_sampler_name(request.sampler, request.schedule)
+    except UnknownChoice:  # an extension's: its names stay as they are
+        return request.sampler, request.schedule
+
+
+def _known(sampler: str) -> SamplerName | None:
+    try:
+        return find_sampler(sampler)
+    except UnknownChoice:
+        return None
+
+
+def _reads_eta(name: str) -> bool:
+    sampler = _known(name)
+    return sampler is None or sampler.ancestral or sampler.brownian or name in _DDIM
+
+
+def _own_eta(name: str) -> float:
+    return 0.0 if name in _DDIM else 1.0
+
+
+def _draws_noise(request: GenerationRequest, name: str) -> bool:
+    """Whether a sampler draws from the image's own generator, which `ENSD` shifts; Brownian noise has its own."""
+    sampler = _known(name)
+    if sampler is None or name in _NOISY:
+        return True
+    if sampler.ancestral:
+        return request.eta != 0
+    return bool(request.eta) if name in _DDIM else request.s_churn > 0
