@@ -1,4 +1,4 @@
-"""Access: who asks, what is theirs, and which requests are turned away before page or API see them.
+"""Access: who asks, what is theirs, and which requests page and API never get to see.
 
 Knows logins, sessions, hosts and origins; nothing of jobs. One middleware stands in front of everything.
 """

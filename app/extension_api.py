@@ -1,4 +1,4 @@
-"""All that an extension may import of this program; `__all__` is the promise that its names keep their meaning.
+"""All that an extension may import of this program; `__all__` is the promise.
 
 Names that need torch are looked up when they are first used, so that importing this module costs a page nothing.
 """

@@ -1,6 +1,6 @@
-"""Finds, loads and isolates extensions: one that fails is marked with its traceback and left out, never fatal.
+"""Finds, loads and isolates extensions: one that fails is marked and left out, never fatal.
 
-An extension is a folder with an extension.py; what it may import is `app.extension_api`.
+An extension is a folder with an extension.py; it may import `app.extension_api`. A failed one keeps its traceback.
 """
 
 from __future__ import annotations

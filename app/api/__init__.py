@@ -1,4 +1,4 @@
-"""The HTTP interfaces: A1111's under /sdapi/v1, Easel's own under /api, and their description under /docs."""
+"""The HTTP interfaces: A1111's under /sdapi/v1, Easel's own under /api, described under /docs."""
 
 from app.api.application import create_application
 from app.api.errors import error_of, install_error_handlers

@@ -1,4 +1,4 @@
-"""The HTTP application that page and interfaces are added to: rules of access, errors, timing and offline docs."""
+"""The HTTP application that all is added to: rules of access, errors, timing, offline docs."""
 
 from __future__ import annotations
 

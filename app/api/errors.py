@@ -1,4 +1,4 @@
-"""Errors of the HTTP interfaces: every failure becomes JSON with a stable code, in the shape that its path promises."""
+"""Errors over HTTP: every failure becomes JSON with a stable code, in the shape its path promises."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""/api/models: the library's files of every kind, those that cannot be used among them with the reason."""
+"""/api/models: the library's files of every kind; of unusable ones also the reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What POST /sdapi/v1/txt2img answers: pictures in base64, the fields as they were taken, and A1111's `info` text."""
+"""What /sdapi/v1/txt2img answers: pictures in base64, the fields as taken, A1111's `info` text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A1111's lists: samplers, schedules, checkpoints, VAEs, styles, options, flags and memory, in its shapes."""
+"""A1111's lists in its shapes: samplers, schedules, checkpoints, VAEs, styles, flags, memory."""
 
 from __future__ import annotations
 

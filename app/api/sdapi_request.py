@@ -1,4 +1,4 @@
-"""The body of POST /sdapi/v1/txt2img, with A1111's names and defaults, and how it becomes a GenerationRequest.
+"""The body of /sdapi/v1/txt2img with A1111's names and defaults, made into a GenerationRequest.
 
 A1111's API has defaults of its own (50 steps, Euler). What it takes from its global options is filled in here, so that
 the request says everything.

@@ -1,4 +1,4 @@
-"""Database: the SQLite file of the jobs, opened so that it survives kills, full disks and network drives.
+"""Database: the jobs' SQLite file, opened to survive kills, full disks and network drives.
 
 Knows tables and transactions, not what a job is.
 """

@@ -1,4 +1,4 @@
-"""Hashing: adds the sha256 of a job's files to its stored request, before the first infotext names them."""
+"""Hashing: adds the sha256 of a job's files to its stored request, for the infotexts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Inflight: writes down what the engine is about to run, so that a death of the process finds its cause.
+"""Inflight: notes what the engine is about to run, so that a death of the process finds its cause.
 
 A small file, overwritten in place without waiting for the disk: it must outlive the process, not the power.
 """

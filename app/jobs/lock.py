@@ -1,4 +1,4 @@
-"""DataFolderLock: one process owns a data folder, and says in the lock file who it is and where it listens.
+"""DataFolderLock: one process owns a data folder, and says who it is and where it listens.
 
 The operating system drops the lock with the process, however it ends.
 """

@@ -1,4 +1,4 @@
-"""Resolve: a request loses everything that could drift: names become files, -1 becomes a seed, styles become text.
+"""Resolve: nothing in a request may drift: names become files, -1 a seed, styles text.
 
 Looks names up in the library as it is now; knows nothing of storage.
 """

@@ -1,4 +1,4 @@
-"""Watch: the events of one job in order, first those stored, then live, without a gap or a repetition.
+"""Watch: the events of one job in order, stored ones, then live, without gap or repetition.
 
 One form blocks a thread, the other waits on an asyncio loop.
 """

@@ -1,4 +1,4 @@
-"""Worker: the one thread that owns the engine; claims jobs, feeds their plans to it and hands on what comes of them.
+"""Worker: the one thread that owns the engine; claims jobs, feeds it, hands on what comes of it.
 
 Gives each owner a place, so that owners interleave and nobody's batch blocks another's picture. Imports no torch:
 the engine comes from a factory.

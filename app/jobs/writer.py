@@ -1,4 +1,4 @@
-"""Writer: saves pictures and ends jobs on a thread of its own, so that the device waits for no disk.
+"""Writer: saves pictures and ends jobs on its own thread, so that the device waits for no disk.
 
 The only one who settles pictures. A name is reserved in the store, the file made whole under it, then marked; after a
 kill `recovery` finishes what stands in between. Knows neither engine nor queue.

@@ -17,6 +17,8 @@ from starlette.testclient import TestClient
 
 from app.access import Access
 from app.api.sdapi import NOT_SERVED
+from app.files import Images
+from app.schema.errors import DiskFull
 from app.schema.settings import FACTORY
 from tests.api.conftest import client_of
 from tests.api.serving import Server
@@ -372,3 +374,15 @@ def test_routes_that_are_not_served_say_so(client: TestClient) -> None:
 
 def test_every_answer_tells_its_time(client: TestClient) -> None:
     assert float(client.get("/sdapi/v1/samplers").headers["X-Process-Time"]) >= 0
+
+
+def test_a_full_disk_is_told_and_the_next_request_is_served(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise DiskFull("The disk has no room left.", hint="Free some space.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Images, "write", full)
+        assert refusal(client) == (507, "disk_full")
+    assert info(client)["seed"] == 1
