@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header
-from starlette.responses import StreamingResponse
+from starlette.responses import Response, StreamingResponse
 
 from app.access import Caller, caller_of
-from app.jobs import AsyncWatch, Jobs, Told
+from app.jobs import Jobs, Told
 
 HEARTBEAT = 15.0
 """Seconds of silence after which a comment is sent, so that proxies keep the connection."""
@@ -29,18 +29,19 @@ def events_router(jobs: Jobs, heartbeat: float = HEARTBEAT) -> APIRouter:
         last_event_id: Annotated[str | None, Header()] = None,
         after: int = 0,
         previews: bool = True,
-    ) -> StreamingResponse:
-        """Everything that happened to a job and will happen, until it is over."""
+    ) -> Response:
+        """Everything that happened to a job and will happen, until it is over; 204 when all of it is known."""
         last = int(last_event_id) if last_event_id and last_event_id.isdecimal() else after
-        watch = jobs.watch_async(id, last, owner=caller.scope, previews=previews)
+        if jobs.get(id, caller.scope).over and not jobs.stored_events(id, last):
+            return Response(status_code=204)  # ends the reconnecting of a browser's EventSource
         headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-        return StreamingResponse(_stream(watch, heartbeat), media_type="text/event-stream", headers=headers)
+        return StreamingResponse(_stream(jobs, id, last, previews, heartbeat), 200, headers, "text/event-stream")
 
     return router
 
 
-async def _stream(watch: AsyncWatch, heartbeat: float) -> AsyncIterator[str]:
-    with watch:
+async def _stream(jobs: Jobs, id: str, last: int, previews: bool, heartbeat: float) -> AsyncIterator[str]:
+    with jobs.watch_async(id, last, previews=previews) as watch:
         yield "retry: 1000\n\n"
         while not watch.over:
             news = await watch.take(heartbeat)

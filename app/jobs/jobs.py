@@ -99,6 +99,11 @@ class Jobs:
                     raise TimeoutError(f"Job {id} has been silent for {timeout} seconds")
                 yield from news
 
+    def stored_events(self, id: str, after: int = 0, *, owner: str | None = None) -> list[Told]:
+        """What has been told so far, without waiting."""
+        self.get(id, owner)
+        return self._store.events_after(id, after)
+
     def wait(self, id: str, timeout: float | None = None, *, owner: str | None = None) -> Job:
         """The job once it is over, or as it is after `timeout` seconds."""
         give_up = None if timeout is None else time.monotonic() + timeout
