@@ -66,6 +66,18 @@ def application(options: LaunchOptions, workshop: Workshop) -> Any:
         app.include_router(
             lists_router(workshop.library, workshop.resolver.styles, flags_shown(options), device_memory)
         )
+    if not options.nowebui:
+        # Late, since it brings Gradio, which --nowebui does without.
+        from app.web import mount_page  # noqa: PLC0415
+
+        mount_page(
+            app,
+            jobs=workshop.jobs,
+            library=workshop.library,
+            settings=workshop.settings,
+            resolver=workshop.resolver,
+            theme=options.theme,
+        )
     return app
 
 

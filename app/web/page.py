@@ -1,0 +1,119 @@
+"""The page: tabs, looks and files of the browser's side, mounted on the server's application."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, Any
+
+import gradio as gr
+from fastapi import Body, FastAPI
+from starlette.responses import Response
+
+from app.files import ModelLibrary
+from app.jobs import Jobs, Resolver
+from app.language import Reading, Timing, Tokenizer, count_tokens
+from app.schema.errors import EaselError
+from app.schema.settings import Settings
+from app.web.generate_tab import quicksettings, txt2img_layout, wire
+from app.web.model_menus import ModelMenus
+from app.web.png_info_tab import png_info_layout
+
+_HERE = Path(__file__).parent
+_SCRIPTS = ("form.js", "gallery.js", "watch.js", "weights.js", "start.js")
+# Plain names: a theme's own fonts may be fetched from another machine.
+_FONT = ["system-ui", "Segoe UI", "Roboto", "Helvetica Neue", "Noto Sans", "sans-serif"]
+_MONO = ["ui-monospace", "Consolas", "Menlo", "DejaVu Sans Mono", "monospace"]
+
+
+def mount_page(
+    app: FastAPI,
+    *,
+    jobs: Jobs,
+    library: ModelLibrary,
+    settings: Settings,
+    resolver: Resolver,
+    theme: str | None = None,
+) -> None:
+    """Adds the page at "/" to an application that has the routes of `app.api` and the rules of `app.access`.
+
+    theme: 'light', 'dark', or None for what the browser wishes.
+    """
+    menus = ModelMenus(library, resolver)
+    with gr.Blocks(title="Easel", fill_width=True, analytics_enabled=False) as page:
+        made = quicksettings(menus)
+        with gr.Tabs(elem_id="tabs"):
+            with gr.Tab("txt2img", id="txt2img", elem_id="tab_txt2img"):
+                made |= txt2img_layout()
+            with gr.Tab("PNG Info", id="pnginfo", elem_id="tab_pnginfo"):
+                png_info_layout()
+        wire(made, jobs=jobs, settings=settings, menus=menus, page=page)
+    _add_token_counter(app)
+    head = _add_assets(app, theme)
+    gr.mount_gradio_app(
+        app,
+        page,
+        path="/",
+        ssr_mode=False,
+        footer_links=[],
+        run_history=False,
+        theme=_theme(),
+        head=head,
+        show_error=False,
+    )
+
+
+def _add_assets(app: FastAPI, theme: str | None) -> str:
+    """Serves script and style; returns the lines of the page's head that ask for them."""
+    style = (_HERE / "style.css").read_bytes()
+    script = b"\n".join((_HERE / "script" / name).read_bytes() for name in _SCRIPTS)
+    stamps = {}
+    for name, kind, data in (("style.css", "text/css", style), ("script.js", "text/javascript", script)):
+        stamps[name] = sha256(data).hexdigest()[:12]
+        app.add_api_route(f"/easel/{name}", _asset(data, kind), include_in_schema=False)
+    # Gradio reads the colours from the address before it draws.
+    wish = (
+        "<script>{const at=new URL(location);if(!at.searchParams.has('__theme')){at.searchParams.set('__theme',"
+        f"'{theme}');history.replaceState(history.state,'',at)}}}}</script>"
+        if theme
+        else ""
+    )
+    return (
+        wish + '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<link rel="stylesheet" href="easel/style.css?{stamps["style.css"]}">'
+        f'<script src="easel/script.js?{stamps["script.js"]}"></script>'
+    )
+
+
+def _asset(data: bytes, kind: str) -> Any:
+    headers = {"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
+    return lambda: Response(data, media_type=kind, headers=headers)
+
+
+def _add_token_counter(app: FastAPI) -> None:
+    tokenizer = Tokenizer()
+
+    @app.post("/easel/tokens", include_in_schema=False)
+    def tokens(texts: Annotated[dict[str, str], Body()], steps: int = 20) -> dict[str, str]:
+        """'used/room' of the prompts named prompt and negative_prompt; '?' for one that cannot be read."""
+        reading = Reading(Timing(max(steps, 1)))
+        shown = {}
+        for name, text in texts.items():
+            try:
+                count = count_tokens(text, tokenizer, reading, negative=name == "negative_prompt")
+                shown[name] = f"{count.tokens}/{count.limit}"
+            except EaselError:
+                shown[name] = "?"
+        return shown
+
+
+def _theme() -> Any:
+    return gr.themes.Base(
+        primary_hue="amber",
+        neutral_hue="slate",
+        radius_size="md",
+        spacing_size="sm",
+        text_size="md",
+        font=_FONT,
+        font_mono=_MONO,
+    )
