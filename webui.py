@@ -12,5 +12,13 @@ if sys.version_info < (3, 11):  # noqa: UP036
 
 from app.setup import start
 
+
+def program(arguments: list[str]) -> int:
+    """The program itself, once its packages are there."""
+    from app.launch import main  # noqa: PLC0415 - needs the packages
+
+    return main(arguments)
+
+
 if __name__ == "__main__":
-    sys.exit(start(sys.argv[1:]))
+    sys.exit(start(sys.argv[1:], program))

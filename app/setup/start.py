@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from pathlib import Path
 
 from app.setup.command_line import arguments_of_environment
@@ -21,8 +21,12 @@ QUIET = {
 }
 
 
-def start(arguments: list[str]) -> int:
-    """Run `webui.py` with these arguments; returns the exit status."""
+Program = Callable[[list[str]], int]
+
+
+def start(arguments: list[str], program: Program) -> int:
+    """Run `webui.py` with these arguments; returns the exit status. program: imports and runs what the packages are
+    for, which this layer does not know."""
     set_quiet(os.environ)
     every = [*arguments_of_environment(os.environ), *arguments]
     testing = arguments[:1] == ["test"]
@@ -36,7 +40,7 @@ def start(arguments: list[str]) -> int:
         return 1
     if not here:
         return continue_inside(environment, arguments)
-    return run(arguments, testing)
+    return run(arguments, testing, program)
 
 
 def set_quiet(environ: MutableMapping[str, str]) -> None:
@@ -89,7 +93,7 @@ def continue_inside(environment: Environment, arguments: list[str]) -> int:
             continue
 
 
-def run(arguments: list[str], testing: bool) -> int:
+def run(arguments: list[str], testing: bool, program: Program) -> int:
     """The tests, or the program, in this process, which has the packages."""
     if testing:
         os.chdir(PROGRAM)
@@ -102,10 +106,9 @@ def run(arguments: list[str], testing: bool) -> int:
         print(problem, file=sys.stderr)
         return 1
     try:
-        from app.launch import main  # noqa: PLC0415 - needs the packages
+        return program(arguments)
     except ModuleNotFoundError as missing:
         if missing.name is None or missing.name.startswith("app"):
             raise
         print(f"{missing.name} is not installed here. Start once without --skip-install.", file=sys.stderr)
         return 1
-    return main(arguments)
