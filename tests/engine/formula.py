@@ -14,7 +14,6 @@ from app.models.families import SD1
 from app.recipes import Decode, EncodeText, Evaluate, generate
 from app.schema.request import FileIdentity, GenerationRequest, ImagePlan, ResolvedRequest
 
-
 SPREAD = 0.1
 
 

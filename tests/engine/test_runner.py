@@ -1,0 +1,144 @@
+"""Groups on a real, tiny model: equal answers alone and together within rounding, and what happens without memory."""
+
+import pytest
+import torch
+
+from app.engine import Loading, ModelChoice, Runner
+from app.files import Identity
+from app.language import Reading, Timing, Tokenizer, plan_texts
+from app.recipes import Decode, EncodeText, Evaluate
+from app.samplers import ModelSigmas
+from app.schema.errors import ModelChanged, ModelNotFound, NotFiniteResult, OutOfMemory
+from app.schema.request import FileIdentity
+from tests.models.checkpoints import write_tiny_checkpoint
+
+READING = Reading(Timing(4))
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    path = write_tiny_checkpoint(tmp_path_factory.mktemp("models") / "tiny.safetensors", "SD1")
+    identity = Identity.of(path)
+    return FileIdentity(path=identity.path, size=identity.size, mtime_ns=identity.mtime_ns)
+
+
+@pytest.fixture(scope="module")
+def model(file):
+    return Loading(torch.device("cpu"))(ModelChoice(file, None, "fp32"))
+
+
+@pytest.fixture(scope="module")
+def sigmas(model):
+    return ModelSigmas.from_alphas_cumprod(model.alphas_cumprod)
+
+
+@pytest.fixture
+def runner():
+    return Runner(Tokenizer())
+
+
+def evaluation(runner, model, sigmas, *prompts, seed=0, sigma=2.0):
+    units = [EncodeText(plan_texts(prompt, "", READING).positive[0].unit) for prompt in prompts]
+    schedules = runner.run(model, sigmas, units)
+    x = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(seed)) * sigma
+    return Evaluate(x, sigma, tuple(schedule.at(0, 4) for schedule in schedules))
+
+
+def test_a_group_answers_as_its_effects_alone(runner, model, sigmas):
+    effects = [evaluation(runner, model, sigmas, "a cat", "", seed=seed, sigma=1.0 + seed) for seed in range(3)]
+    together = runner.run(model, sigmas, effects)
+    for effect, answer in zip(effects, together, strict=True):
+        (alone,) = runner.run(model, sigmas, [effect])
+        assert answer.shape == (2, 4, 8, 8)
+        assert torch.allclose(alone, answer, atol=1e-5)
+
+
+def test_the_answer_is_the_formula_of_epsilon_prediction(runner, model, sigmas):
+    effect = evaluation(runner, model, sigmas, "a cat")
+    (answer,) = runner.run(model, sigmas, [effect])
+    with torch.inference_mode():
+        noise = model.unet(
+            effect.x / (1 + effect.sigma**2) ** 0.5,
+            sigmas.sigma_to_t(effect.sigma).view(1),
+            effect.conditionings[0].context,
+            return_dict=False,
+        )[0]
+    assert torch.allclose(answer, effect.x - effect.sigma * noise, atol=1e-5)
+
+
+def test_contexts_of_different_lengths_are_answered_in_their_order(runner, model, sigmas):
+    long = "a cat " * 40
+    effect = evaluation(runner, model, sigmas, long, "a cat", long)
+    (answer,) = runner.run(model, sigmas, [effect])
+    (short,) = runner.run(model, sigmas, [effect._replace(conditionings=effect.conditionings[1:2])])
+    assert torch.allclose(answer[0], answer[2])
+    assert torch.allclose(answer[1:2], short, atol=1e-5)
+
+
+def test_answers_can_be_changed_outside_of_inference_mode(runner, model, sigmas):
+    (answer,) = runner.run(model, sigmas, [evaluation(runner, model, sigmas, "a cat")])
+    assert not answer.is_inference()
+
+
+def test_a_decoded_picture_has_bytes(runner, model, sigmas):
+    (pixels,) = runner.run(model, sigmas, [Decode(torch.zeros(1, 4, 8, 12))])
+    assert pixels.shape == (3, 64, 96)
+    assert pixels.dtype == torch.uint8
+
+
+def too_large_above(limit, monkeypatch, model):
+    """Calls with more rows than this run out of memory; returns the sizes that were tried."""
+    tried = []
+    forward = model.unet.forward
+
+    def limited(sample, *rest, **named):
+        tried.append(len(sample))
+        if len(sample) > limit:
+            raise torch.OutOfMemoryError("injected")
+        return forward(sample, *rest, **named)
+
+    monkeypatch.setattr(model.unet, "forward", limited)
+    return tried
+
+
+def test_a_group_without_memory_is_halved_until_it_fits(runner, model, sigmas, monkeypatch):
+    effects = [evaluation(runner, model, sigmas, "a cat", "", seed=seed) for seed in range(4)]
+    wanted = runner.run(model, sigmas, effects)
+    tried = too_large_above(2, monkeypatch, model)
+    answers = runner.run(model, sigmas, effects)
+    assert tried == [8, 4, 2, 2, 4, 2, 2]
+    assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(answers, wanted, strict=True))
+
+
+def test_one_effect_without_memory_is_asked_row_by_row(runner, model, sigmas, monkeypatch):
+    effect = evaluation(runner, model, sigmas, "a cat", "")
+    (wanted,) = runner.run(model, sigmas, [effect])
+    tried = too_large_above(1, monkeypatch, model)
+    (answer,) = runner.run(model, sigmas, [effect])
+    assert tried == [2, 1, 1]
+    assert torch.allclose(answer, wanted, atol=1e-5)
+
+
+def test_without_memory_for_one_row_it_says_so(runner, model, sigmas, monkeypatch):
+    effect = evaluation(runner, model, sigmas, "a cat")
+    too_large_above(0, monkeypatch, model)
+    with pytest.raises(OutOfMemory, match="smaller width and height"):
+        runner.run(model, sigmas, [effect])
+
+
+def test_not_a_number_is_no_picture(runner, model, sigmas):
+    effect = evaluation(runner, model, sigmas, "a cat")
+    with pytest.raises(NotFiniteResult):
+        runner.run(model, sigmas, [effect._replace(x=torch.full_like(effect.x, float("nan")))])
+
+
+def test_a_file_replaced_after_submission_is_not_drawn_with(file):
+    changed = file.model_copy(update={"mtime_ns": 5})
+    with pytest.raises(ModelChanged, match="was replaced"):
+        Loading(torch.device("cpu"))(ModelChoice(changed, None, "fp32"))
+
+
+def test_a_file_that_is_gone_is_named(file):
+    gone = file.model_copy(update={"path": file.path + ".gone.safetensors"})
+    with pytest.raises(ModelNotFound, match=r"tiny\.safetensors\.gone"):
+        Loading(torch.device("cpu"))(ModelChoice(gone, None, "fp32"))
