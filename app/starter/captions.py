@@ -73,9 +73,10 @@ LOOK_WORDS: dict[Look, tuple[str, ...]] = {
 }
 FILLERS = (
     "masterpiece", "best quality", "highly detailed", "beautiful", "8k", "4k", "trending on artstation", "professional",
-    "award winning", "sharp focus", "lovely", "amazing", "high resolution", "very", "wallpaper", "for my friend", "cute",
-    "stunning", "intricate", "cinematic", "detailed background", "no humans", "scenery", "photo of", "concept art",
-    "peaceful", "by greg", "anna", "of the world", "nice", "quality", "simple", "unreal engine", "hd", "soft light", "one",
+    "award winning", "sharp focus", "lovely", "amazing", "high resolution", "very", "wallpaper", "for my friend",
+    "cute", "stunning", "intricate", "cinematic", "detailed background", "no humans", "scenery", "photo of",
+    "concept art", "peaceful", "by greg", "anna", "of the world", "nice", "quality", "simple", "unreal engine", "hd",
+    "soft light", "one",
 )  # fmt: skip
 
 

@@ -22,6 +22,7 @@ class Canvas:
     """A picture under way, `width` x `height` in final pixels, drawn `SUPERSAMPLING` times larger."""
 
     def __init__(self, scene: Scene, width: int, height: int, draw: np.random.Generator) -> None:
+        """The sky alone; `draw` decides horizon, centre and light."""
         self.scene = scene
         self.width, self.height = width * SUPERSAMPLING, height * SUPERSAMPLING
         self.short = min(self.width, self.height)
@@ -34,11 +35,13 @@ class Canvas:
         self.pen = ImageDraw.Draw(self.image)
 
     def fill(self, outline: list[Point], colour: Rgb, *, inked: bool = False) -> None:
+        """One area within an outline of canvas pixels; `inked`: with a contour in the looks that have them."""
         self.pen.polygon(outline, fill=colour)
         if inked and self.scene.look in OUTLINED:
             self.pen.line([*outline, outline[0]], fill=INK, width=round(self.short * 0.012), joint="curve")
 
     def disc(self, x: float, y: float, radius: float, colour: Rgb) -> None:
+        """A full circle, in canvas pixels."""
         self.pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour)
 
 

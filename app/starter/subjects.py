@@ -31,11 +31,13 @@ class Figure(NamedTuple):
 
 
 def ellipse(x: float, y: float, radius_x: float, radius_y: float, corners: int = 28) -> list[Point]:
+    """The outline of an upright ellipse around (x, y)."""
     turns = (2 * math.pi * corner / corners for corner in range(corners))
     return [(x + radius_x * math.cos(turn), y + radius_y * math.sin(turn)) for turn in turns]
 
 
 def box(left: float, bottom: float, right: float, top: float) -> list[Point]:
+    """The outline of an upright rectangle."""
     return [(left, bottom), (right, bottom), (right, top), (left, top)]
 
 

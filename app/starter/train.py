@@ -8,53 +8,199 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
 
+from app.models import CONFIG_KEY, SD1, V_MARKER, describe, fit_preview, write_checkpoint
 from app.starter.autoencoder import AutoencoderLesson, build_autoencoder, even_out, picture, psnr
+from app.starter.diffusion import DiffusionLesson, build_text_encoder, build_unet, settle_unseen_words
 from app.training.loop import LoopSettings, run
-from app.training.schedule import cosine, with_warm_up
+from app.training.schedule import constant, cosine, linear, with_warm_up
 from app.training.snapshot import Snapshots
+
+logger = logging.getLogger(__name__)
 
 SEED = 20261121
 RUN_FOLDER = Path("~/.cache/easel/starter-run")
+PRODUCT = Path(__file__).resolve().parents[2] / "models" / "Stable-diffusion" / "starter.safetensors"
+SIZE = 128
+VAE_STEPS = 2200
+VAE_BATCH = 16
+PICTURES = 20_000
+BATCH = 32
+RATE = 8e-4
+TEST_PICTURES = 10_000_000
+STAGES = ("vae", "latents", "diffusion", "cooldown", "export")
 
 
 def main() -> None:
-    """Reads the command line and runs the stages asked for."""
+    """Reads the command line and runs the stages asked for, in order."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=RUN_FOLDER, help="where snapshots and latents lie")
-    parser.add_argument("--stage", choices=("vae",), default=None, help="one stage alone")
-    parser.add_argument("--vae-steps", type=int, default=2200)
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--stage", choices=STAGES, action="append", help="these stages alone, in this order")
+    parser.add_argument("--steps", type=int, default=20_000, help="steps of the diffusion stage, at a constant rate")
+    parser.add_argument("--cooldown", type=int, default=1_500, help="steps of the stage that brings the rate to 0")
+    parser.add_argument("--shuffle-captions", action="store_true", help="the control, which must fail its examination")
+    parser.add_argument("--output", type=Path, default=PRODUCT)
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    torch.set_num_threads(1)
     folder = arguments.folder.expanduser()
-    train_vae(folder, arguments.vae_steps)
+    stages: dict[str, Callable[[], None]] = {
+        "vae": lambda: train_vae(folder),
+        "latents": lambda: make_latents(folder),
+        "diffusion": lambda: train_diffusion(folder, arguments.steps, arguments.shuffle_captions),
+        "cooldown": lambda: cool_down(folder, arguments.cooldown, arguments.shuffle_captions),
+        "export": lambda: export(folder, arguments.output),
+    }
+    for stage in arguments.stage or STAGES:
+        stages[stage]()
 
 
-def train_vae(folder: Path, steps: int, batch: int = 16) -> None:
-    """The first stage; its product is the finished module in `vae.pt`'s place among the snapshots."""
+def train_vae(folder: Path, steps: int = VAE_STEPS) -> None:
+    """The VAE, on pictures drawn as they are wanted; then its latent is evened out and the module kept."""
+    if (folder / "vae.safetensors").exists():
+        return
     torch.manual_seed(SEED)
     module = build_autoencoder()
-    lesson = AutoencoderLesson(module, SEED, steps, batch)
+    test = pictures(range(TEST_PICTURES, TEST_PICTURES + 32))
+
+    def more(step: int) -> dict[str, Any]:
+        return {"psnr": round(psnr(module, test), 2)} if step % 200 == 0 else {}
+
     settings = LoopSettings(steps, 1.5e-3, with_warm_up(cosine(steps), 100), average=0.99)
-    test = torch.stack([picture(SEED, 10_000_000 + number) for number in range(32)])
-    began = time.monotonic()
+    state = run(AutoencoderLesson(module, SEED, steps, VAE_BATCH), settings, Snapshots(folder / "vae"), _log(more))
+    module.load_state_dict(state.average)
+    eigenvalues = even_out(module, pictures(range(TEST_PICTURES, TEST_PICTURES + 512)))
+    print(f"VAE: {psnr(module, test):.2f} dB; eigenvalues {eigenvalues}", flush=True)
+    save_file(module.state_dict(), folder / "vae.safetensors")
+
+
+def make_latents(folder: Path, count: int = PICTURES) -> None:
+    """Latents of the first `count` training pictures, as the diffusion stage reads them: [n, 4, 16, 16] float16."""
+    path = folder / "latents.safetensors"
+    if path.exists():
+        return
+    module = load_vae(folder)
+    parts = []
+    for first in range(0, count, 64):
+        x = pictures(range(first, min(first + 64, count))).float() / 127.5 - 1
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            mean = module.encode(x, return_dict=False)[0].mean
+        parts.append((mean.float() * module.config.scaling_factor).half())
+        if first % 2048 == 0:
+            print(json.dumps({"latents": first}), flush=True)
+    latents = torch.cat(parts)
+    print(
+        f"Latents: mean {latents.float().mean((0, 2, 3)).tolist()}, deviation {latents.float().std((0, 2, 3)).tolist()}"
+    )
+    save_file({"latents": latents}, path)
+
+
+def train_diffusion(folder: Path, steps: int, shuffled: bool) -> None:
+    """The main stage, at a constant rate, so that it may go on as long as there is time for it."""
+    lesson = diffusion_lesson(folder, shuffled)
+    settings = LoopSettings(steps, RATE, with_warm_up(constant(steps), 200), average=0.9995)
+    run(lesson, settings, Snapshots(folder / _named("diffusion", shuffled)), _log())
+
+
+def cool_down(folder: Path, steps: int, shuffled: bool) -> None:
+    """A run of its own that begins where the main stage stands and brings the rate to 0; makes the weights to ship."""
+    lesson = diffusion_lesson(folder, shuffled)
+    start = Snapshots(folder / _named("diffusion", shuffled)).newest()
+    assert start is not None, "the diffusion stage has no snapshot yet"
+    with torch.no_grad():
+        for name, tensor in lesson.parameters().items():
+            tensor.copy_(start.tensors[f"weights.{name}"])
+    lesson.first_step = start.step
+    settings = LoopSettings(steps, RATE, linear(steps), average=0.99)
+    run(lesson, settings, Snapshots(folder / _named(f"cooldown-{start.step}", shuffled)), _log())
+
+
+def export(folder: Path, output: Path) -> None:
+    """The product from the newest snapshots: the cooled-down weights where there are some, else the main stage's."""
+    cooled = sorted(folder.glob("cooldown-*"), key=lambda path: int(path.name.split("-")[1]))
+    snapshot = next((found for path in reversed(cooled) if (found := Snapshots(path).newest())), None)
+    snapshot = snapshot or Snapshots(folder / "diffusion").newest()
+    assert snapshot is not None, "there is no snapshot to export"
+    unet, text_encoder, vae = build_unet(), build_text_encoder(), load_vae(folder)
+    unet.load_state_dict(_part(snapshot.tensors, "average.unet."))
+    text_encoder.load_state_dict(_part(snapshot.tensors, "average.text."))
+    words = settle_unseen_words(text_encoder, SEED)
+    shown = pictures(range(TEST_PICTURES, TEST_PICTURES + 256))
+    with torch.no_grad():
+        latents = vae.encode(shown.float() / 127.5 - 1, return_dict=False)[0].mean * vae.config.scaling_factor
+    settings = {"prediction_type": "v", "width": SIZE, "height": SIZE, "steps": 20, "cfg_scale": 4.0}
+    preview = fit_preview(latents, shown.float() / 127.5 - 1)
+    metadata = {
+        CONFIG_KEY: describe(unet, vae, [text_encoder], **settings, sampler="DPM++ 2M", preview_factors=preview),
+        "modelspec.sai_model_spec": "1.0.1",
+        "modelspec.architecture": "stable-diffusion-v1",
+        "modelspec.title": "Easel starter",
+        "modelspec.author": "Easel",
+        "modelspec.license": "Apache-2.0",
+        "modelspec.description": f"Small pictures of a small world; trained from scratch, {snapshot.step} steps.",
+        "modelspec.resolution": f"{SIZE}x{SIZE}",
+        "modelspec.prediction_type": "v",
+    }
+    write_checkpoint(
+        output,
+        family=SD1,
+        unet=unet,
+        text_encoders=[text_encoder],
+        vae=vae,
+        metadata=metadata,
+        dtype=torch.float16,
+        markers=(V_MARKER,),
+    )
+    print(f"{output.name}: {output.stat().st_size / 1e6:.1f} MB, {words} words used, {snapshot.step} steps", flush=True)
+
+
+def pictures(numbers: range) -> Tensor:
+    """[n, 3, 128, 128] uint8: these training pictures."""
+    return torch.stack([picture(SEED, number) for number in numbers])
+
+
+def load_vae(folder: Path) -> Any:
+    """The finished VAE of a run."""
+    module = build_autoencoder()
+    module.load_state_dict(load_file(folder / "vae.safetensors"))
+    return module.eval()
+
+
+def diffusion_lesson(folder: Path, shuffled: bool) -> DiffusionLesson:
+    """Both networks with their first weights, over the cached latents."""
+    torch.manual_seed(SEED + 1)
+    latents = load_file(folder / "latents.safetensors")["latents"]
+    return DiffusionLesson(build_unet(), build_text_encoder(), latents, SEED, BATCH, shuffled)
+
+
+def _named(stage: str, shuffled: bool) -> str:
+    return f"{stage}-shuffled" if shuffled else stage
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _log(more: Callable[[int], dict[str, Any]] = lambda step: {}) -> Callable[[int, float, float], None]:
+    """Prints the mean loss of every 50 steps as a line of JSON."""
+    began, losses = time.monotonic(), []
 
     def report(step: int, loss: float, rate: float) -> None:
+        losses.append(loss)
         if step % 50 == 0:
-            line = {"step": step, "loss": round(loss, 4), "rate": rate, "seconds": round(time.monotonic() - began)}
-            if step % 200 == 0:
-                module.eval()
-                line["psnr"] = round(psnr(module, test), 2)
-                module.train()
-            print(json.dumps(line), flush=True)
+            line = {"step": step, "loss": round(sum(losses) / len(losses), 4), "rate": round(rate, 7)}
+            print(json.dumps({**line, "seconds": round(time.monotonic() - began), **more(step)}), flush=True)
+            losses.clear()
 
-    run(lesson, settings, Snapshots(folder / "vae"), report)
-    print(f"VAE: {psnr(module, test):.2f} dB, eigenvalues {even_out(module, test)}", flush=True)
+    return report
 
 
 if __name__ == "__main__":

@@ -91,6 +91,7 @@ class Scene(NamedTuple):
 
     @property
     def held_out(self) -> bool:
+        """Whether the scene shows a pair that training never sees."""
         return (self.subject, self.colour) in HELD_OUT_COLOURS or (self.subject, self.time) in HELD_OUT_TIMES
 
 
