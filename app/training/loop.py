@@ -5,6 +5,7 @@ Knows steps, gradients, averages and snapshots; what is learnt, from what and ho
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from app.schema.errors import TrainingProblem
 from app.training.schedule import Schedule
 from app.training.snapshot import Snapshot, Snapshots
 
@@ -69,6 +71,7 @@ def run(
     """Trains to settings.steps (or to `until`), resuming from the newest snapshot, and returns the state.
 
     report(step, loss, rate): after each step. facts: kept in every snapshot.
+    Raises TrainingProblem when a loss is not a finite number: nothing can be learnt after it; earlier snapshots stay.
     """
     parameters = dict(lesson.parameters())
     optimizer = torch.optim.AdamW(
@@ -83,13 +86,20 @@ def run(
             group["lr"] = rate
         optimizer.zero_grad(set_to_none=True)
         loss = lesson.loss(state.step)
+        value = loss.item()
+        if not math.isfinite(value):
+            raise TrainingProblem(
+                f"The loss of step {state.step + 1} is {value}.",
+                field="learning_rate",
+                hint="Take a lower learning rate; the run goes on from its newest snapshot.",
+            )
         loss.backward()
         if settings.clip:
             torch.nn.utils.clip_grad_norm_(parameters.values(), settings.clip)
         optimizer.step()
         state.step += 1
         _follow(state, parameters, settings)
-        report(state.step, loss.item(), rate)
+        report(state.step, value, rate)
         if time.monotonic() - saved >= settings.every or state.step == last:
             snapshots.save(_snapshot(state, parameters, optimizer, facts))
             saved = time.monotonic()
@@ -108,6 +118,7 @@ def resume(
         for name, tensor in parameters.items():
             tensor.copy_(snapshot.tensors[f"weights.{name}"])
     for name, tensor in parameters.items():
+        # Where one name begins another ('a', 'a.b'), the dots tell their tensors apart: the optimiser's keys have none.
         held = {
             key.rpartition(".")[2]: value
             for key, value in snapshot.tensors.items()

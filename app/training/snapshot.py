@@ -11,11 +11,13 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -39,6 +41,7 @@ class Snapshots:
     """The snapshots of one run folder; keeps the newest `keep`."""
 
     def __init__(self, folder: Path, keep: int = 2) -> None:
+        """folder: made where it is missing; one process at a time writes into it."""
         self._folder = folder
         self._keep = keep
         folder.mkdir(parents=True, exist_ok=True)
@@ -51,11 +54,10 @@ class Snapshots:
         final = self._folder / f"step-{snapshot.step:08d}"
         aside = final.with_name(final.name + ".tmp")
         try:
-            shutil.rmtree(aside, ignore_errors=True)
+            for left in self._folder.glob("step-*.tmp"):  # by a process that was killed while it wrote
+                shutil.rmtree(left, ignore_errors=True)
             aside.mkdir(parents=True)
-            save_file(
-                {name: tensor.detach().contiguous() for name, tensor in snapshot.tensors.items()}, aside / TENSORS
-            )
+            _write(aside / TENSORS, snapshot.tensors)
             _flush(aside / TENSORS)
             manifest = {
                 "step": snapshot.step,
@@ -99,8 +101,20 @@ def _whole(folder: Path) -> Mapping[str, Any] | None:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         files = manifest["files"].items()
         return manifest if all(_sha256(folder / name) == digest for name, digest in files) else None
-    except (OSError, ValueError, KeyError, AttributeError):
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
         return None
+
+
+def _write(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Raises OSError with the system's number, which safetensors has only in words: '... (os error 28)'."""
+    try:
+        save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, path)
+    except SafetensorError as error:
+        number = re.search(r"os error (\d+)", str(error))
+        if number is None:
+            raise
+        # Windows counts otherwise than errno; OSError translates its fourth argument there and ignores it elsewhere.
+        raise OSError(int(number[1]), str(error), str(path), int(number[1])) from error
 
 
 def _sha256(path: Path) -> str:

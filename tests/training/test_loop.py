@@ -1,0 +1,201 @@
+"""The loop: steps, rates, clipping and the moving average; interrupted and resumed it gives the same bits."""
+
+from __future__ import annotations
+
+import math
+import random
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from app.schema.errors import TrainingProblem
+from app.setup.environment import PROGRAM
+from app.training import LoopSettings, Snapshots, constant, linear, run
+from tests.training.lessons import SETTINGS, STEPS, Bend, digest, newest
+
+LEARNER = (sys.executable, "-m", "tests.training.lessons")
+
+
+@dataclass
+class Slope:
+    """The loss is the sum of four weights times `steepness`: every gradient is `steepness`."""
+
+    steepness: float = 1.0
+    weights: Tensor = field(default_factory=lambda: torch.zeros(4, requires_grad=True))
+
+    def parameters(self) -> Mapping[str, Tensor]:
+        return {"w": self.weights}
+
+    def loss(self, step: int) -> Tensor:
+        return self.weights.sum() * self.steepness
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Tensor]:
+    """Everything that 40 steps without an interruption come to: weights, averages, the optimiser's state."""
+    folder = tmp_path_factory.mktemp("straight")
+    run(Bend(), replace(SETTINGS, every=1e9), Snapshots(folder))
+    return newest(folder).tensors
+
+
+def newest_step(folder: Path) -> int:
+    """0 where a run was killed before its first snapshot."""
+    snapshot = Snapshots(folder).newest()
+    return snapshot.step if snapshot else 0
+
+
+def by_kind(tensors: Mapping[str, Tensor], kind: str) -> str:
+    return digest({name: tensor for name, tensor in tensors.items() if name.startswith(f"{kind}.")})
+
+
+def test_half_here_and_half_in_a_new_process_is_the_whole(straight: dict[str, Tensor], tmp_path: Path) -> None:
+    state = run(Bend(), SETTINGS, Snapshots(tmp_path), until=STEPS // 2)
+    assert state.step == newest(tmp_path).step == STEPS // 2
+    child = [*LEARNER, str(tmp_path)]
+    subprocess.run(child, cwd=PROGRAM, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    tensors = newest(tmp_path).tensors
+    assert newest(tmp_path).step == STEPS
+    for kind in ("weights", "average", "optimizer"):
+        assert by_kind(tensors, kind) == by_kind(straight, kind), kind
+    assert digest(tensors) == digest(straight)
+
+
+def test_killed_anywhere_and_resumed_is_the_whole(straight: dict[str, Tensor], tmp_path: Path) -> None:
+    chosen = random.Random().randrange(1, STEPS - 5)
+    command = [*LEARNER, str(tmp_path)]
+    with subprocess.Popen(command, cwd=PROGRAM, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        child.stdin.write("\n" * (chosen + 3))  # it may go on a little while the blow falls, but not to its end
+        child.stdin.flush()
+        while int(child.stdout.readline()) < chosen:
+            pass
+        child.kill()
+    assert STEPS > newest_step(tmp_path) >= chosen - 1
+    state = run(Bend(), SETTINGS, Snapshots(tmp_path))
+    assert state.step == STEPS
+    assert digest(newest(tmp_path).tensors) == digest(straight), f"killed at step {chosen}"
+
+
+def test_a_snapshot_at_every_step_and_a_new_start_at_every_step_change_nothing(
+    straight: dict[str, Tensor], tmp_path: Path
+) -> None:
+    for step in range(1, STEPS + 1):
+        run(Bend(), SETTINGS, Snapshots(tmp_path), until=step)
+    assert digest(newest(tmp_path).tensors) == digest(straight)
+
+
+def test_names_that_begin_one_another_keep_their_own_optimiser_state(tmp_path: Path) -> None:
+    # 'a', 'a.b', 'a.b.weight' and 'a.step.late', which took part in three of ten steps.
+    run(Bend(), SETTINGS, Snapshots(tmp_path), until=10)
+    tensors = newest(tmp_path).tensors
+    steps = {name: tensors[f"optimizer.{name}.step"] for name in Bend().parameters()}
+    assert {name: step.item() for name, step in steps.items()} == {
+        "a": 10,
+        "a.b": 10,
+        "a.b.weight": 10,
+        "a.step.late": 3,
+    }
+    assert {step.dtype for step in steps.values()} == {torch.float32}
+    assert {tuple(step.shape) for step in steps.values()} == {()}
+    for name, tensor in Bend().parameters().items():
+        for key in ("exp_avg", "exp_avg_sq"):
+            assert tensors[f"optimizer.{name}.{key}"].shape == tensor.shape
+            assert tensors[f"optimizer.{name}.{key}"].dtype == torch.float32
+
+
+def test_the_loop_learns(tmp_path: Path) -> None:
+    lesson = Bend()
+    first = torch.stack([lesson.loss(step) for step in range(1000, 1020)]).mean().item()
+    run(lesson, replace(SETTINGS, steps=300, every=1e9), Snapshots(tmp_path))
+    assert torch.stack([lesson.loss(step) for step in range(1000, 1020)]).mean().item() < first / 3
+
+
+def test_until_stops_early_and_never_goes_back_or_beyond(tmp_path: Path) -> None:
+    reported: list[int] = []
+
+    def learn(until: int | None) -> int:
+        return run(Bend(), SETTINGS, Snapshots(tmp_path), lambda step, *_: reported.append(step), until=until).step
+
+    assert [learn(3), learn(2), learn(5)] == [3, 3, 5]
+    assert [learn(STEPS + 10), learn(None)] == [STEPS, STEPS]
+    assert reported == list(range(1, STEPS + 1))
+
+
+def test_each_step_has_the_schedules_rate_and_its_own_loss(tmp_path: Path) -> None:
+    reported: list[tuple[int, float, float]] = []
+    settings = LoopSettings(4, 0.5, linear(4), clip=0.0)
+    run(Slope(2.0), settings, Snapshots(tmp_path), lambda *report: reported.append(report))
+    assert [(step, rate) for step, _, rate in reported] == [(1, 0.5), (2, 0.375), (3, 0.25), (4, 0.125)]
+    # Under a steady gradient AdamW moves each weight by the rate: the loss is that of the weights before the step.
+    assert [loss for _, loss, _ in reported] == pytest.approx([0, -4.0, -7.0, -9.0], rel=1e-5)
+
+
+@pytest.mark.parametrize(("steepness", "clip", "norm"), [(50.0, 1.0, 1.0), (50.0, 0.0, 100.0), (0.1, 1.0, 0.2)])
+def test_gradients_are_clipped_to_their_common_norm(steepness: float, clip: float, norm: float, tmp_path: Path) -> None:
+    lesson = Slope(steepness)
+    run(lesson, LoopSettings(1, 1e-3, constant(1), clip=clip), Snapshots(tmp_path))
+    assert lesson.weights.grad is not None
+    assert lesson.weights.grad.norm().item() == pytest.approx(norm, rel=1e-5)
+
+
+@pytest.mark.parametrize("steps", [1, 5, 30])
+def test_the_average_warms_up_in_closed_form(steps: int, tmp_path: Path) -> None:
+    # The weights move once, from 0 to w, and stay: after n steps the average lacks prod (1 + k) / (10 + k) of w.
+    lesson = Slope()
+    settings = LoopSettings(steps, 1.0, lambda step: float(step == 0), average=0.999)
+    state = run(lesson, settings, Snapshots(tmp_path))
+    lacking = math.factorial(steps + 1) * math.factorial(10) / math.factorial(steps + 10)
+    torch.testing.assert_close(state.average["w"], lesson.weights.detach() * (1 - lacking), rtol=1e-5, atol=1e-6)
+
+
+def test_the_warmed_up_average_has_the_decay_asked_for(tmp_path: Path) -> None:
+    lesson = Slope()
+    settings = LoopSettings(8, 1.0, lambda step: float(step == 0), average=0.25)
+    state = run(lesson, settings, Snapshots(tmp_path))
+    lacking = (2 / 11) * 0.25**7  # (1 + 2) / (10 + 2) is a quarter already
+    torch.testing.assert_close(state.average["w"], lesson.weights.detach() * (1 - lacking))
+
+
+def test_without_an_average_none_is_kept(tmp_path: Path) -> None:
+    state = run(Slope(), LoopSettings(2, 0.1, constant(2)), Snapshots(tmp_path), facts={"made by": "a test"})
+    snapshot = newest(tmp_path)
+    assert state.average == {}
+    assert sorted(snapshot.tensors) == [
+        "optimizer.w.exp_avg",
+        "optimizer.w.exp_avg_sq",
+        "optimizer.w.step",
+        "weights.w",
+    ]
+    assert snapshot.facts == {"made by": "a test"}
+
+
+def test_snapshots_come_by_the_clock_and_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("app.training.loop.time.monotonic", lambda: now[0])
+    saved: list[int] = []
+
+    def report(step: int, loss: float, rate: float) -> None:
+        now[0] += 25
+        saved.extend(int(path.name[5:]) for path in tmp_path.iterdir() if int(path.name[5:]) not in saved)
+
+    run(Slope(), LoopSettings(8, 0.1, constant(8), every=60), Snapshots(tmp_path, keep=9), report)
+    assert [*saved, newest(tmp_path).step] == [3, 6, 8]
+
+
+def test_a_loss_that_is_no_number_stops_the_run_before_it_spoils_a_weight(tmp_path: Path) -> None:
+    class Spoilt(Bend):
+        def loss(self, step: int) -> Tensor:
+            return super().loss(step) * (math.nan if step == 7 else 1)
+
+    lesson = Spoilt()
+    with pytest.raises(TrainingProblem, match=r"The loss of step 8 is nan\. Take a lower learning rate"):
+        run(lesson, SETTINGS, Snapshots(tmp_path))
+    assert newest(tmp_path).step == 7
+    assert all(bool(tensor.isfinite().all()) for tensor in lesson.parameters().values())
