@@ -1,4 +1,4 @@
-"""ComfyUI's graph of nodes, as far as an infotext can say it: the first sampler and what leads to it.
+"""ComfyUI's graph of nodes as far as an infotext can say it: its first sampler.
 
 Follows links of the API format; unknown nodes are passed through. Never raises.
 """

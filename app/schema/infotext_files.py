@@ -1,6 +1,6 @@
-"""Which model files an infotext names: by hash first, then by name, in A1111's, Forge's and civitai's entries.
+"""Which model files an infotext names, and what they are called here.
 
-Asks a function whether a file is here; knows no folder.
+By hash first, then by name, in A1111's, Forge's and civitai's entries. Asks a function what is here; knows no folder.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The keys of infotexts: their order, what an absent one means, and which field of which schema each belongs to.
+"""The keys of infotexts: their order, what an absent one means, whose fields they set.
 
 Reader and writer go by these and by the Controls alone (a1111-facts 4.2, 4.3).
 """

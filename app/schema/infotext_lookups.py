@@ -1,4 +1,4 @@
-"""What reading an infotext needs to ask others: the files that are there, the prompt's grammar, the styles.
+"""What reading an infotext asks of others: files, the prompt's grammar, styles.
 
 Plain functions, so that this layer knows neither; each has a stand-in that does without.
 """

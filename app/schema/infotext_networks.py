@@ -1,4 +1,4 @@
-"""Networks that an infotext names outside its prompt, as tags in it; and the names they have on this machine.
+"""Networks that an infotext names outside its prompt, as tags in it.
 
 Hypernetworks of old, the additional-networks extension, LoRA hashes of A1111 and civitai (a1111-facts 4.2, 4.3).
 """

@@ -33,7 +33,7 @@ class Pair(NamedTuple):
     @property
     def value(self) -> str:
         """The value without its quotes."""
-        return unquoted(self.written)
+        return self.written if self.bare else unquoted(self.written)
 
 
 def read_pairs(line: str, *, whole_json: bool = False) -> Iterator[Pair]:

@@ -1,4 +1,4 @@
-"""The parameters of an infotext as A1111 gives them: `parameters` in the answer of POST /sdapi/v1/png-info.
+"""The parameters of an infotext as A1111's POST /sdapi/v1/png-info answers them.
 
 A1111's reading to the letter (a1111-facts 4.3): last line only, sizes as two keys, defaults filled in.
 """

@@ -1,4 +1,4 @@
-"""Other programs' own formats: what NovelAI, InvokeAI, Fooocus, SwarmUI and others write, as an Infotext.
+"""Other programs' own formats, NovelAI's, InvokeAI's, Fooocus' ..., as an Infotext.
 
 Names of samplers become A1111's where there is one. Never raises; knows nothing of our requests.
 """

@@ -1,4 +1,4 @@
-"""Reads infotexts from anywhere: A1111's of any version, ours, Forge's, civitai's, broken ones, other programs' JSON.
+"""Reads infotexts from anywhere: any version, broken ones, other pages, other programs.
 
 Never raises: what cannot be read is prompt text. Knows no meaning of the entries.
 """

@@ -1,4 +1,4 @@
-"""From an infotext to the fields of a request: which key sets which field, by the Controls, for whatever wrote it.
+"""From an infotext to the fields of a request, by the Controls.
 
 Never raises: what cannot be used stays over, with a note for the person. Asks `Lookups` for files, grammar and styles.
 """

@@ -1,4 +1,4 @@
-"""A1111's settings that infotexts carry: key, option's name and default (a1111-facts 8), and what a text overrides.
+"""A1111's settings that infotexts carry, and which of them a text overrides.
 
 In A1111's order. The HTTP routes speak of these; our own requests have fields in their place.
 """

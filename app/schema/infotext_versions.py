@@ -1,6 +1,7 @@
-"""Which old behaviour a picture needs, told from the version of A1111 that made it (a1111-facts 4.3).
+"""Which old behaviour a picture needs, told from the version that made it.
 
-Reads version numbers as Python's packages do (PEP 440), as far as git describe and release names need it.
+A1111's changes by version (a1111-facts 4.3). Reads numbers as Python's packages do (PEP 440), as far as git
+describe and release names need it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which entries the infotext of a picture has: its request's, by their Controls, and what the run found out.
+"""Which entries a picture's infotext has: its request's, and what the run found out.
 
 AUTOMATIC1111's order and omissions (a1111-facts 4.2). What cannot change the picture is left out.
 """
