@@ -48,6 +48,8 @@ class Server:
     jobs: Jobs
     folders: Folders
     settings: Settings
+    library: ModelLibrary
+    resolver: Resolver
     store: Store
     worker: Worker
     lock: DataFolderLock
@@ -91,4 +93,4 @@ def build_server(
     app.include_router(models_router(library))
     app.include_router(sdapi_router(jobs, library, settings, resolver))
     app.include_router(lists_router(library, lambda: read_styles(folders.data / "styles.csv"), {}, lambda: {}))
-    return Server(app, jobs, folders, settings, store, worker, lock)
+    return Server(app, jobs, folders, settings, library, resolver, store, worker, lock)

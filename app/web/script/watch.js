@@ -53,8 +53,9 @@ easel.watch = (() => {
     },
     progress: (event) => {
       const where = `picture ${event.image + 1} of ${event.images}, step ${event.step} of ${event.steps}`;
-      const phase = event.phase === "Sampling" ? "" : `${event.phase}: `;
-      say(phase + where + seconds(event.eta), event.progress * 100);
+      const drawing = ["Sampling", "Decoding", "Saving"].includes(event.phase);
+      const words = drawing ? where + seconds(event.eta) : `${event.phase} …`;
+      say(words, event.progress * 100);
     },
     preview: (event) => gallery.preview(event.data),
     image: (event) => {
@@ -148,4 +149,6 @@ easel.submitted = (answer) => {
   if (error) return easel.showError(error);
   easel.clearError();
   easel.watch.add(id);
+  // In one column the pictures are far below the button.
+  if (innerWidth < 700) document.getElementById("txt2img_results").scrollIntoView({ behavior: "smooth" });
 };
