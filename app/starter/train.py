@@ -23,7 +23,7 @@ from app.starter.autoencoder import AutoencoderLesson, build_autoencoder, even_o
 from app.starter.diffusion import DiffusionLesson, build_text_encoder, build_unet, settle_unseen_words
 from app.training.loop import LoopSettings, run
 from app.training.schedule import constant, cosine, linear, with_warm_up
-from app.training.snapshot import Snapshots
+from app.training.snapshot import Snapshot, Snapshots
 
 logger = logging.getLogger(__name__)
 
@@ -48,16 +48,17 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20_000, help="steps of the diffusion stage, at a constant rate")
     parser.add_argument("--cooldown", type=int, default=1_500, help="steps of the stage that brings the rate to 0")
     parser.add_argument("--shuffle-captions", action="store_true", help="the control, which must fail its examination")
-    parser.add_argument("--output", type=Path, default=PRODUCT)
+    parser.add_argument("--output", type=Path, help="the file; the control's lies among its snapshots")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     folder = arguments.folder.expanduser()
+    output = arguments.output or (folder / "control.safetensors" if arguments.shuffle_captions else PRODUCT)
     stages: dict[str, Callable[[], None]] = {
         "vae": lambda: train_vae(folder),
         "latents": lambda: make_latents(folder),
         "diffusion": lambda: train_diffusion(folder, arguments.steps, arguments.shuffle_captions),
         "cooldown": lambda: cool_down(folder, arguments.cooldown, arguments.shuffle_captions),
-        "export": lambda: export(folder, arguments.output),
+        "export": lambda: export(folder, output, arguments.shuffle_captions),
     }
     for stage in arguments.stage or STAGES:
         stages[stage]()
@@ -96,7 +97,7 @@ def make_latents(folder: Path, count: int = PICTURES) -> None:
         parts.append((mean.float() * module.config.scaling_factor).half())
         if first % 2048 == 0:
             print(json.dumps({"latents": first}), flush=True)
-    latents = torch.cat(parts)
+    latents = torch.cat(parts).contiguous()  # bfloat16 convolutions answer with channels last
     print(
         f"Latents: mean {latents.float().mean((0, 2, 3)).tolist()}, deviation {latents.float().std((0, 2, 3)).tolist()}"
     )
@@ -123,12 +124,9 @@ def cool_down(folder: Path, steps: int, shuffled: bool) -> None:
     run(lesson, settings, Snapshots(folder / _named(f"cooldown-{start.step}", shuffled)), _log())
 
 
-def export(folder: Path, output: Path) -> None:
+def export(folder: Path, output: Path, shuffled: bool = False) -> None:
     """The product from the newest snapshots: the cooled-down weights where there are some, else the main stage's."""
-    cooled = sorted(folder.glob("cooldown-*"), key=lambda path: int(path.name.split("-")[1]))
-    snapshot = next((found for path in reversed(cooled) if (found := Snapshots(path).newest())), None)
-    snapshot = snapshot or Snapshots(folder / "diffusion").newest()
-    assert snapshot is not None, "there is no snapshot to export"
+    steps, snapshot = _newest(folder, shuffled)
     unet, text_encoder, vae = build_unet(), build_text_encoder(), load_vae(folder)
     unet.load_state_dict(_part(snapshot.tensors, "average.unet."))
     text_encoder.load_state_dict(_part(snapshot.tensors, "average.text."))
@@ -145,7 +143,7 @@ def export(folder: Path, output: Path) -> None:
         "modelspec.title": "Easel starter",
         "modelspec.author": "Easel",
         "modelspec.license": "Apache-2.0",
-        "modelspec.description": f"Small pictures of a small world; trained from scratch, {snapshot.step} steps.",
+        "modelspec.description": f"Small pictures of a small world; trained from scratch, {steps} steps.",
         "modelspec.resolution": f"{SIZE}x{SIZE}",
         "modelspec.prediction_type": "v",
     }
@@ -159,7 +157,7 @@ def export(folder: Path, output: Path) -> None:
         dtype=torch.float16,
         markers=(V_MARKER,),
     )
-    print(f"{output.name}: {output.stat().st_size / 1e6:.1f} MB, {words} words used, {snapshot.step} steps", flush=True)
+    print(f"{output.name}: {output.stat().st_size / 1e6:.1f} MB, {words} words used, {steps} steps", flush=True)
 
 
 def pictures(numbers: range) -> Tensor:
@@ -179,6 +177,20 @@ def diffusion_lesson(folder: Path, shuffled: bool) -> DiffusionLesson:
     torch.manual_seed(SEED + 1)
     latents = load_file(folder / "latents.safetensors")["latents"]
     return DiffusionLesson(build_unet(), build_text_encoder(), latents, SEED, BATCH, shuffled)
+
+
+def _newest(folder: Path, shuffled: bool) -> tuple[int, Snapshot]:
+    """The snapshot to export and the steps that both stages took to it."""
+    runs = {0: folder / _named("diffusion", shuffled)}
+    for path in folder.glob("cooldown-*"):
+        first = int(path.name.split("-")[1])
+        if path.name == _named(f"cooldown-{first}", shuffled):
+            runs[first] = path
+    for first, path in sorted(runs.items(), reverse=True):
+        snapshot = Snapshots(path).newest()
+        if snapshot is not None:
+            return first + snapshot.step, snapshot
+    raise SystemExit("There is no snapshot to export; the stage 'diffusion' makes one a minute.")
 
 
 def _named(stage: str, shuffled: bool) -> str:
