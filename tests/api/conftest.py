@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
 
-from app.access import Access
+from app.jobs import BeforeGroup
 from tests.api.serving import Server, build_server
 from tests.jobs.fake_engine import FakeEngine
 from tests.jobs.workplace import Gate
-
-MakeClient = Callable[..., TestClient]
 
 
 @pytest.fixture
@@ -53,22 +53,40 @@ def client(server: Server) -> TestClient:
     return client_of(server)
 
 
-@pytest.fixture
-def gate(servers: Callable[..., Server]) -> Iterator[tuple[Server, TestClient, Callable[[], Gate]]]:
-    """A server whose engine takes a step only when the test lets it."""
-    made: list[Gate] = []
+@dataclass(frozen=True)
+class Gated:
+    """A server whose engine takes a step only when the test lets it, and a client of it."""
 
-    def make(before_group: object) -> Gate:
-        made.append(Gate(before_group))  # type: ignore[arg-type]
-        return made[-1]
+    server: Server
+    client: TestClient
+    engines: list[Gate]
 
-    server = servers(make_engine=make, access=Access())
-
-    def engine() -> Gate:
-        while not made:
+    def engine(self) -> Gate:
+        """The engine, once there is one."""
+        while not self.engines:
             time.sleep(0.001)
-        return made[0]
+        return self.engines[0]
 
-    yield server, client_of(server), engine
-    for one in made:
-        one.open_for_good.set()
+
+@pytest.fixture
+def gates(servers: Callable[..., Server]) -> Iterator[Callable[..., Gated]]:
+    """Builds such servers; all gates open in the end."""
+    open_for_good = threading.Event()
+
+    def build(**options: object) -> Gated:
+        engines: list[Gate] = []
+
+        def make(before_group: BeforeGroup) -> Gate:
+            engines.append(Gate(before_group, open_for_good))
+            return engines[-1]
+
+        server = servers(make_engine=make, **options)
+        return Gated(server, client_of(server), engines)
+
+    yield build
+    open_for_good.set()
+
+
+@pytest.fixture
+def gate(gates: Callable[..., Gated]) -> Gated:
+    return gates()

@@ -6,15 +6,14 @@ import asyncio
 import io
 import json
 import time
-from collections.abc import Callable
 
 from PIL import Image
 from starlette.testclient import TestClient
 
 from app.api.events import _stream
+from tests.api.conftest import Gated
 from tests.api.serving import Server
 from tests.jobs.fake_engine import picture
-from tests.jobs.workplace import Gate
 
 SMALL = {"prompt": "a cat", "width": 16, "height": 8, "steps": 2, "seed": 7}
 
@@ -73,8 +72,8 @@ def test_events_carry_ids_and_are_replayed_after_the_last_one_seen(client: TestC
     assert (answer.status_code, answer.text) == (204, "")
 
 
-def test_silence_is_broken_by_heartbeats(gate: tuple[Server, TestClient, Callable[[], Gate]]) -> None:
-    server, client, engine = gate
+def test_silence_is_broken_by_heartbeats(gate: Gated) -> None:
+    server, client, engine = gate.server, gate.client, gate.engine
     id = client.post("/api/jobs", json=SMALL).json()["id"]
 
     async def read() -> str:
@@ -90,8 +89,8 @@ def test_silence_is_broken_by_heartbeats(gate: tuple[Server, TestClient, Callabl
     assert "event: finished" in text
 
 
-def test_a_running_job_tells_its_progress(gate: tuple[Server, TestClient, Callable[[], Gate]]) -> None:
-    _, client, engine = gate
+def test_a_running_job_tells_its_progress(gate: Gated) -> None:
+    client, engine = gate.client, gate.engine
     id = client.post("/api/jobs", json={**SMALL, "steps": 4}).json()["id"]
     progress = None
     engine().permits.release()
@@ -101,8 +100,8 @@ def test_a_running_job_tells_its_progress(gate: tuple[Server, TestClient, Callab
     assert (progress["step"], progress["steps"], progress["progress"]) == (1, 4, 0.25)
 
 
-def test_delete_cancels(gate: tuple[Server, TestClient, Callable[[], Gate]]) -> None:
-    server, client, engine = gate
+def test_delete_cancels(gate: Gated) -> None:
+    server, client, engine = gate.server, gate.client, gate.engine
     running = client.post("/api/jobs", json=SMALL).json()["id"]
     engine()
     waiting = client.post("/api/jobs", json=SMALL).json()["id"]
@@ -112,8 +111,8 @@ def test_delete_cancels(gate: tuple[Server, TestClient, Callable[[], Gate]]) -> 
     assert server.jobs.wait(running, 10).state == "cancelled"
 
 
-def test_interrupt_and_skip_go_by_id(gate: tuple[Server, TestClient, Callable[[], Gate]]) -> None:
-    server, client, engine = gate
+def test_interrupt_and_skip_go_by_id(gate: Gated) -> None:
+    server, client, engine = gate.server, gate.client, gate.engine
     id = client.post("/api/jobs", json={**SMALL, "steps": 50, "batch_count": 3}).json()["id"]
     engine().permits.release()
     while not (client.get(f"/api/jobs/{id}").json()["progress"] or {}).get("step"):
@@ -135,8 +134,8 @@ def test_the_history_lists_the_callers_jobs_newest_first(client: TestClient) -> 
     assert [job["id"] for job in client.get("/api/jobs?limit=1").json()["jobs"]] == ids[-1:]
 
 
-def test_the_queue_shows_everybody_in_order(gate: tuple[Server, TestClient, Callable[[], Gate]]) -> None:
-    _, client, engine = gate
+def test_the_queue_shows_everybody_in_order(gate: Gated) -> None:
+    client, engine = gate.client, gate.engine
     first = client.post("/api/jobs", json=SMALL).json()["id"]
     engine()
     second = client.post("/api/jobs", json=SMALL).json()["id"]

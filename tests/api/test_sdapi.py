@@ -20,7 +20,7 @@ from app.api.sdapi import NOT_SERVED
 from app.files import Images
 from app.schema.errors import DiskFull
 from app.schema.settings import FACTORY
-from tests.api.conftest import client_of
+from tests.api.conftest import Gated, client_of
 from tests.api.serving import Server
 from tests.jobs.fake_engine import picture
 from tests.jobs.workplace import Gate
@@ -270,8 +270,8 @@ def running(client: TestClient, engine: Callable[[], Gate], **fields: object) ->
     return call, answers
 
 
-def test_progress_tells_step_and_picture(gate: tuple[Server, TestClient, Callable[[], Gate]]) -> None:
-    _, client, engine = gate
+def test_progress_tells_step_and_picture(gate: Gated) -> None:
+    client, engine = gate.client, gate.engine
     call, _ = running(client, engine, n_iter=2)
     body = client.get("/sdapi/v1/progress").json()
     assert body["progress"] == pytest.approx(0.01)
@@ -289,8 +289,8 @@ def test_progress_tells_step_and_picture(gate: tuple[Server, TestClient, Callabl
     assert client.get("/sdapi/v1/progress").json()["progress"] == 0
 
 
-def test_interrupt_answers_with_the_picture_so_far(gate: tuple[Server, TestClient, Callable[[], Gate]]) -> None:
-    _, client, engine = gate
+def test_interrupt_answers_with_the_picture_so_far(gate: Gated) -> None:
+    client, engine = gate.client, gate.engine
     call, answers = running(client, engine, n_iter=3)
     answer = client.post("/sdapi/v1/interrupt")
     assert (answer.status_code, answer.json()) == (200, {})
@@ -300,8 +300,8 @@ def test_interrupt_answers_with_the_picture_so_far(gate: tuple[Server, TestClien
     assert len(answers[0].json()["images"]) == 1
 
 
-def test_skip_goes_on_with_the_next_picture(gate: tuple[Server, TestClient, Callable[[], Gate]]) -> None:
-    server, client, engine = gate
+def test_skip_goes_on_with_the_next_picture(gate: Gated) -> None:
+    server, client, engine = gate.server, gate.client, gate.engine
     call, answers = running(client, engine, n_iter=2)
     answer = client.post("/sdapi/v1/skip")
     assert (answer.status_code, answer.json()) == (200, None)
@@ -316,19 +316,9 @@ def test_interrupt_and_skip_without_a_job_do_nothing(client: TestClient) -> None
     assert client.post("/sdapi/v1/skip").json() is None
 
 
-def test_others_jobs_are_neither_shown_nor_stopped(servers: Callable[..., Server]) -> None:
-    made_engines: list[Gate] = []
-
-    def make(before_group: object) -> Gate:
-        made_engines.append(Gate(before_group))  # type: ignore[arg-type]
-        return made_engines[-1]
-
-    def engine() -> Gate:
-        while not made_engines:
-            time.sleep(0.001)
-        return made_engines[0]
-
-    server = servers(make_engine=make, access=Access(personal=False))
+def test_others_jobs_are_neither_shown_nor_stopped(gates: Callable[..., Gated]) -> None:
+    gate = gates(access=Access(personal=False))
+    server, engine = gate.server, gate.engine
     anna, berta = client_of(server, "10.0.0.1"), client_of(server, "10.0.0.2")
     call, answers = running(anna, engine)
     assert berta.get("/sdapi/v1/progress").json()["progress"] == 0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,10 +23,9 @@ def workplace(tmp_path: Path) -> Iterator[Workplace]:
 @pytest.fixture
 def gated(tmp_path: Path) -> Iterator[Workplace]:
     """Its engine takes a step only when the test lets it."""
-    place = Workplace(tmp_path, Gate)
+    open_for_good = threading.Event()
+    place = Workplace(tmp_path, partial(Gate, open_for_good=open_for_good))
     place.worker.start()
     yield place
-    for engine in place.engines:
-        assert isinstance(engine, Gate)
-        engine.open_for_good.set()
+    open_for_good.set()
     place.close()

@@ -109,10 +109,12 @@ class Workplace:
 class Gate(FakeEngine):
     """A fake engine whose steps wait to be let through one by one."""
 
-    def __init__(self, before_group: BeforeGroup = lambda rows: None) -> None:
+    def __init__(
+        self, before_group: BeforeGroup = lambda rows: None, open_for_good: threading.Event | None = None
+    ) -> None:
         super().__init__(before_group)
         self.permits = threading.Semaphore(0)
-        self.open_for_good = threading.Event()
+        self.open_for_good = open_for_good or threading.Event()
 
     def step(self):  # type: ignore[no-untyped-def]
         while not self.open_for_good.is_set() and not self.permits.acquire(timeout=0.02):
