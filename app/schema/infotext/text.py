@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from app import __version__
-from app.schema.infotext_pairs import JSON_KEYS, safely_quoted
+from app.schema.infotext.pairs import JSON_KEYS, safely_quoted
 
 Entry = tuple[str, str | int | float | None]
 

@@ -10,11 +10,11 @@ from pydantic import BaseModel, ConfigDict
 
 from app.schema.choices import AUTOMATIC, SAMPLER_NAMES, SCHEDULE_NAMES, find_sampler
 from app.schema.control import Control
-from app.schema.infotext import write_infotext
-from app.schema.infotext_lookups import Lookups
-from app.schema.infotext_reader import read_infotext_text
-from app.schema.infotext_request import PastedRequest, request_from_infotext
-from app.schema.infotext_writer import picture_entries, picture_request
+from app.schema.infotext.lookups import Lookups
+from app.schema.infotext.reader import read_infotext_text
+from app.schema.infotext.request import PastedRequest, request_from_infotext
+from app.schema.infotext.text import write_infotext
+from app.schema.infotext.writer import picture_entries, picture_request
 from app.schema.request import FileIdentity, GenerationRequest, ImagePlan, ResolvedRequest
 
 

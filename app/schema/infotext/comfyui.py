@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from app.schema.infotext import Infotext
-from app.schema.infotext_names import a1111_names, file_stem
+from app.schema.infotext.names import a1111_names, file_stem
+from app.schema.infotext.text import Infotext
 
 Graph = dict[str, Any]
 

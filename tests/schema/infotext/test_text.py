@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from app.schema.infotext import Infotext, write_infotext
-from app.schema.infotext_reader import read_infotext_text
+from app.schema.infotext.reader import read_infotext_text
+from app.schema.infotext.text import Infotext, write_infotext
 
 GOLDEN: dict[str, Any] = json.loads((Path(__file__).parents[1] / "golden" / "infotexts.json").read_text("utf-8"))
 

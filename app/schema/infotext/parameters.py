@@ -11,13 +11,13 @@ from collections.abc import Collection
 from typing import Any, Final, Literal
 
 from app.schema.errors import EaselError
-from app.schema.infotext import NEGATIVE
-from app.schema.infotext_keys import A1111_DEFAULTS
-from app.schema.infotext_lookups import NO_LOOKUPS, Lookups
-from app.schema.infotext_networks import with_additional_networks, with_hypernetwork, with_local_names
-from app.schema.infotext_pairs import read_pairs, split_size
-from app.schema.infotext_reader import last_line, readable, split_prompts
-from app.schema.infotext_versions import compatibility
+from app.schema.infotext.keys import A1111_DEFAULTS
+from app.schema.infotext.lookups import NO_LOOKUPS, Lookups
+from app.schema.infotext.networks import with_additional_networks, with_hypernetwork, with_local_names
+from app.schema.infotext.pairs import read_pairs, split_size
+from app.schema.infotext.reader import last_line, readable, split_prompts
+from app.schema.infotext.text import NEGATIVE
+from app.schema.infotext.versions import compatibility
 
 Parameters = dict[str, Any]
 StylePasting = Literal["Ignore", "Apply", "Discard", "Apply if any"]

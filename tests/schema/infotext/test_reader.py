@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.schema.infotext_reader import read_infotext_text
+from app.schema.infotext.reader import read_infotext_text
 
 ENTRIES = "Steps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1"
 FIELDS = {"Steps": "20", "Sampler": "Euler a", "CFG scale": "7", "Seed": "1"}

@@ -12,9 +12,8 @@ from typing import Any, Final, NamedTuple
 
 from app.schema.choices import find_sampler
 from app.schema.errors import EaselError, UnknownChoice
-from app.schema.infotext import PROGRAM_NAME, PROMPT_LINES, Infotext
-from app.schema.infotext_files import find_checkpoint, find_vae
-from app.schema.infotext_keys import (
+from app.schema.infotext.files import find_checkpoint, find_vae
+from app.schema.infotext.keys import (
     ABSENT,
     ALWAYS_WRITTEN,
     EXTENSION_SETTINGS,
@@ -25,11 +24,12 @@ from app.schema.infotext_keys import (
     places,
     spellings,
 )
-from app.schema.infotext_lookups import NO_LOOKUPS, Lookups
-from app.schema.infotext_networks import with_additional_networks, with_hypernetwork, with_local_names
-from app.schema.infotext_pairs import split_size
-from app.schema.infotext_parameters import old_hires_sizes
-from app.schema.infotext_versions import compatibility
+from app.schema.infotext.lookups import NO_LOOKUPS, Lookups
+from app.schema.infotext.networks import with_additional_networks, with_hypernetwork, with_local_names
+from app.schema.infotext.pairs import split_size
+from app.schema.infotext.parameters import old_hires_sizes
+from app.schema.infotext.text import PROGRAM_NAME, PROMPT_LINES, Infotext
+from app.schema.infotext.versions import compatibility
 from app.schema.request import GenerationRequest
 
 _WRITTEN_ANEW: Final = frozenset(

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from app.schema.choices import AUTOMATIC
 from app.schema.errors import EaselError
-from app.schema.infotext_networks import civitai_hashes
+from app.schema.infotext.networks import civitai_hashes
 
 Find = Callable[[str], str | None]
 

@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from app.schema.infotext import Infotext
-from app.schema.infotext_comfyui import is_graph, read_graph
-from app.schema.infotext_names import a1111_names, file_stem
+from app.schema.infotext.comfyui import is_graph, read_graph
+from app.schema.infotext.names import a1111_names, file_stem
+from app.schema.infotext.text import Infotext
 
 _SIZE: Final = re.compile(r"\D*(\d{1,6})\D+(\d{1,6})\D*")
 _KEY: Final = re.compile(r"\w[\w /-]+")

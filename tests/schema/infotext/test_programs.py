@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from app.schema.infotext import Infotext
-from app.schema.infotext_names import a1111_names, file_stem
-from app.schema.infotext_programs import read_json_text, read_picture_items
-from app.schema.infotext_reader import read_infotext_text
+from app.schema.infotext.names import a1111_names, file_stem
+from app.schema.infotext.programs import read_json_text, read_picture_items
+from app.schema.infotext.reader import read_infotext_text
+from app.schema.infotext.text import Infotext
 
 NOVELAI = {"uc": "lowres", "steps": 28, "sampler": "k_euler_ancestral", "seed": 999, "scale": 11.0, "strength": 0.4}
 INVOKE: dict[str, Any] = {

@@ -15,8 +15,7 @@ from pydantic import BaseModel, ValidationError
 from app.schema.choices import AUTOMATIC, SamplerName, find_sampler, split_sampler_name
 from app.schema.control import controls_of
 from app.schema.errors import UnknownChoice
-from app.schema.infotext import PROGRAM, PROMPT_LINES, Entry
-from app.schema.infotext_keys import (
+from app.schema.infotext.keys import (
     A1111_DEFAULTS,
     ABSENT,
     ALWAYS_WRITTEN,
@@ -28,7 +27,8 @@ from app.schema.infotext_keys import (
     checked,
     places,
 )
-from app.schema.infotext_pairs import KEY
+from app.schema.infotext.pairs import KEY
+from app.schema.infotext.text import PROGRAM, PROMPT_LINES, Entry
 from app.schema.request import GenerationRequest, ImagePlan
 
 Entries = dict[str, str | int | float | None]

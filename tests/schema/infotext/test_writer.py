@@ -12,12 +12,12 @@ from pydantic import BaseModel
 
 from app.schema.choices import AUTOMATIC, find_sampler
 from app.schema.control import Control
-from app.schema.infotext import PROGRAM, write_infotext
-from app.schema.infotext_keys import places
-from app.schema.infotext_pairs import KEY
-from app.schema.infotext_reader import read_infotext_text
-from app.schema.infotext_request import request_from_infotext
-from app.schema.infotext_writer import picture_entries, picture_request
+from app.schema.infotext.keys import places
+from app.schema.infotext.pairs import KEY
+from app.schema.infotext.reader import read_infotext_text
+from app.schema.infotext.request import request_from_infotext
+from app.schema.infotext.text import PROGRAM, write_infotext
+from app.schema.infotext.writer import picture_entries, picture_request
 from app.schema.request import FileIdentity, GenerationRequest, ImagePlan, ResolvedRequest
 
 GOLDEN: dict[str, Any] = json.loads((Path(__file__).parents[1] / "golden" / "infotexts.json").read_text("utf-8"))

@@ -10,9 +10,9 @@ from pydantic import BaseModel
 from app.language import Style, extract_styles
 from app.schema.control import Control
 from app.schema.errors import ModelNotFound
-from app.schema.infotext_lookups import Lookups
-from app.schema.infotext_reader import read_infotext_text
-from app.schema.infotext_request import PastedRequest, request_from_infotext
+from app.schema.infotext.lookups import Lookups
+from app.schema.infotext.reader import read_infotext_text
+from app.schema.infotext.request import PastedRequest, request_from_infotext
 from app.schema.request import GenerationRequest
 
 LINE = "Steps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1, Size: 512x768"

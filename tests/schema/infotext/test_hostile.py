@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 import pytest
 
-from app.schema.infotext_parameters import png_info_parameters
-from app.schema.infotext_reader import read_infotext_text
-from app.schema.infotext_request import request_from_infotext
-from app.schema.infotext_settings import override_settings, settings_of
+from app.schema.infotext.parameters import png_info_parameters
+from app.schema.infotext.reader import read_infotext_text
+from app.schema.infotext.request import request_from_infotext
+from app.schema.infotext.settings import override_settings, settings_of
 
 LINE = "Steps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1, Size: 512x512, "
 PIECES = (

@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
-from app.schema.infotext import NEGATIVE, PROGRAM_NAME, PROMPT_LINES, Infotext
-from app.schema.infotext_pairs import Pair, read_pairs
-from app.schema.infotext_programs import read_json_text
+from app.schema.infotext.pairs import Pair, read_pairs
+from app.schema.infotext.programs import read_json_text
+from app.schema.infotext.text import NEGATIVE, PROGRAM_NAME, PROMPT_LINES, Infotext
 
 FEWEST_PAIRS: Final = 3
 """A last line with fewer entries is prompt text (a1111-facts 4.3)."""

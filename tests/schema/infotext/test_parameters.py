@@ -11,10 +11,10 @@ import pytest
 
 from app.language import Style, extract_styles, parse_attention
 from app.schema.errors import InvalidPrompt
-from app.schema.infotext_lookups import Lookups
-from app.schema.infotext_pairs import quoted, unquoted
-from app.schema.infotext_parameters import a1111_parameters, old_hires_sizes, png_info_parameters
-from app.schema.infotext_settings import INFOTEXT_SETTINGS, cast_setting, override_settings, settings_of
+from app.schema.infotext.lookups import Lookups
+from app.schema.infotext.pairs import quoted, unquoted
+from app.schema.infotext.parameters import a1111_parameters, old_hires_sizes, png_info_parameters
+from app.schema.infotext.settings import INFOTEXT_SETTINGS, cast_setting, override_settings, settings_of
 
 GOLDEN: dict[str, Any] = json.loads((Path(__file__).parents[1] / "golden" / "infotexts.json").read_text("utf-8"))
 STYLES = [Style(**style) for style in GOLDEN["styles"]]

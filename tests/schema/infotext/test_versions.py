@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.schema.infotext_versions import compatibility, read_version
+from app.schema.infotext.versions import compatibility, read_version
 
 IN_ORDER = (
     "1.5.1",

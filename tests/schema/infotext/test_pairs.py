@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.schema.infotext_pairs import read_pairs, safely_quoted, split_size
+from app.schema.infotext.pairs import read_pairs, safely_quoted, split_size
 
 
 def read(line: str, *, whole_json: bool = False) -> list[tuple[str, str]]:

@@ -1,0 +1,29 @@
+"""The infotext ('parameters') of pictures: written as A1111 does, read from any version and program."""
+
+from app.schema.infotext.lookups import NO_LOOKUPS, Lookups
+from app.schema.infotext.parameters import a1111_parameters, png_info_parameters
+from app.schema.infotext.programs import read_picture_items
+from app.schema.infotext.reader import read_infotext_text
+from app.schema.infotext.request import PastedRequest, request_from_infotext
+from app.schema.infotext.settings import override_settings, settings_of
+from app.schema.infotext.text import PROGRAM, Entry, Infotext, write_infotext
+from app.schema.infotext.writer import picture_entries, picture_request
+
+__all__ = [
+    "NO_LOOKUPS",
+    "PROGRAM",
+    "Entry",
+    "Infotext",
+    "Lookups",
+    "PastedRequest",
+    "a1111_parameters",
+    "override_settings",
+    "picture_entries",
+    "picture_request",
+    "png_info_parameters",
+    "read_infotext_text",
+    "read_picture_items",
+    "request_from_infotext",
+    "settings_of",
+    "write_infotext",
+]
