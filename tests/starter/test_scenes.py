@@ -1,0 +1,90 @@
+"""Pictures follow from a scene and a seed alone, and show the look that is asked for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from app.starter.looks import PAPER, look_of
+from app.starter.scenes import draw_scene
+from app.starter.world import COLOURS, GROUNDS, LOOKS, PLACES, SUBJECTS, TIMES, Look, Place, Scene
+
+HOUSE = Scene("house", "red", "meadow", "day")
+
+# Mean colour of each quarter of the house above with seed 3: whoever changes a drawing changes what is examined.
+QUARTERS: dict[Look, list[list[float]]] = {
+    "flat": [[152.1, 189.9, 217.8], [155.7, 188.6, 208.2], [167.4, 148.6, 96.3], [173.9, 160.7, 113.4]],
+    "watercolour": [[183.1, 202.7, 217.0], [181.1, 198.0, 206.6], [191.6, 162.4, 129.5], [197.3, 170.9, 143.1]],
+    "pixel art": [[152.1, 190.1, 219.5], [155.6, 189.6, 210.4], [167.6, 150.2, 98.5], [172.9, 161.9, 115.2]],
+    "sketch": [[172.4, 197.6, 215.0], [174.6, 196.3, 207.9], [175.6, 163.4, 128.3], [181.0, 171.2, 138.9]],
+}
+
+
+def pixels(scene: Scene, seed: int) -> np.ndarray:
+    return np.asarray(draw_scene(scene, seed), dtype=np.float32)
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_every_thing_is_drawn_as_128_by_128_rgb(look: Look) -> None:
+    for subject in (None, *SUBJECTS):
+        picture = draw_scene(Scene(subject, "red", "sea", "sunset", "left", look), 5)
+        assert (picture.size, picture.mode) == ((128, 128), "RGB")
+
+
+def test_the_same_scene_and_seed_give_the_same_bytes_whatever_was_drawn_before() -> None:
+    scenes = [
+        Scene(
+            SUBJECTS[number % 6], colour, GROUNDS[number % 4], TIMES[number % 3], PLACES[number % 3], LOOKS[number % 4]
+        )
+        for number, colour in enumerate(COLOURS)
+    ]
+    first = [draw_scene(scene, 11).tobytes() for scene in scenes]
+    np.random.seed(5)  # the global generator, which must not matter
+    torch.manual_seed(6)
+    assert [draw_scene(scene, 11).tobytes() for scene in reversed(scenes)] == first[::-1]
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_pictures_are_those_that_the_shipped_model_learnt_from(look: Look) -> None:
+    quarters = pixels(HOUSE._replace(look=look), 3).reshape(2, 64, 2, 64, 3).mean((1, 3)).reshape(4, 3)
+    np.testing.assert_allclose(quarters, QUARTERS[look], atol=0.3)
+
+
+def test_another_seed_gives_another_picture_of_the_same_scene() -> None:
+    assert len({draw_scene(HOUSE, seed).tobytes() for seed in range(20)}) == 20
+
+
+def test_other_sizes_are_drawn_as_well() -> None:
+    assert draw_scene(HOUSE, 3, 192, 128).size == (192, 128)
+    assert draw_scene(HOUSE._replace(look="pixel art"), 3, 64, 96).size == (64, 96)
+
+
+def test_the_place_moves_the_thing() -> None:
+    def centre(place: Place) -> float:
+        red = pixels(HOUSE._replace(place=place), 3)
+        mask = np.abs(red - COLOURS["red"]).sum(-1) < 6
+        return float(np.nonzero(mask)[1].mean())
+
+    left, middle, right = (centre(place) for place in PLACES)
+    assert middle - left > 15
+    assert right - middle > 15
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_the_pixel_statistic_tells_every_look(look: Look) -> None:
+    draw = np.random.default_rng(4)
+    scenes = [
+        Scene(SUBJECTS[draw.integers(6)], "blue", GROUNDS[draw.integers(4)], TIMES[number % 3], "middle", look)
+        for number in range(24)
+    ]
+    told = [look_of(draw_scene(scene, 900 + number)) for number, scene in enumerate(scenes)]
+    assert told.count(look) >= 23
+
+
+def test_pixel_art_is_made_of_squares_and_watercolour_keeps_a_margin_of_paper() -> None:
+    squares = pixels(HOUSE._replace(look="pixel art"), 3).reshape(32, 4, 32, 4, 3)
+    assert (squares == squares[:, :1, :, :1]).all()
+    painted = pixels(HOUSE._replace(look="watercolour"), 3)
+    assert np.abs(painted[0] - PAPER).max() <= 1
+    assert np.abs(painted[64, 64] - PAPER).max() > 60
