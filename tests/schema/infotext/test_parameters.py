@@ -16,7 +16,7 @@ from app.schema.infotext.pairs import quoted, unquoted
 from app.schema.infotext.parameters import a1111_parameters, old_hires_sizes, png_info_parameters
 from app.schema.infotext.settings import INFOTEXT_SETTINGS, cast_setting, override_settings, settings_of
 
-GOLDEN: dict[str, Any] = json.loads((Path(__file__).parents[1] / "golden" / "infotexts.json").read_text("utf-8"))
+GOLDEN: dict[str, Any] = json.loads((Path(__file__).parents[2] / "golden" / "infotexts.json").read_text("utf-8"))
 STYLES = [Style(**style) for style in GOLDEN["styles"]]
 LINE = "Steps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1, Size: 512x512"
 

@@ -11,7 +11,7 @@ import pytest
 from app.schema.infotext.reader import read_infotext_text
 from app.schema.infotext.text import Infotext, write_infotext
 
-GOLDEN: dict[str, Any] = json.loads((Path(__file__).parents[1] / "golden" / "infotexts.json").read_text("utf-8"))
+GOLDEN: dict[str, Any] = json.loads((Path(__file__).parents[2] / "golden" / "infotexts.json").read_text("utf-8"))
 
 
 def test_the_layout_is_prompt_negative_prompt_and_entries() -> None:

@@ -20,7 +20,7 @@ from app.schema.infotext.text import PROGRAM, write_infotext
 from app.schema.infotext.writer import picture_entries, picture_request
 from app.schema.request import FileIdentity, GenerationRequest, ImagePlan, ResolvedRequest
 
-GOLDEN: dict[str, Any] = json.loads((Path(__file__).parents[1] / "golden" / "infotexts.json").read_text("utf-8"))
+GOLDEN: dict[str, Any] = json.loads((Path(__file__).parents[2] / "golden" / "infotexts.json").read_text("utf-8"))
 WHOLE = re.compile(r"(: \d+)\.0(?=,)")
 SHA256 = "8ac1dfeb94" + "0" * 54
 
