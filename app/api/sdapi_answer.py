@@ -11,7 +11,7 @@ from typing import Any
 from app.api.sdapi_request import Txt2ImgFields
 from app.jobs import Job, Jobs
 from app.jobs.expand import expand
-from app.jobs.infotext import PROGRAM
+from app.schema.infotext import PROGRAM
 
 
 def txt2img_answer(jobs: Jobs, job: Job, fields: Txt2ImgFields) -> dict[str, Any]:

@@ -8,12 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import PurePath
 
-from app import __version__
 from app.schema.choices import SAMPLER_NAMES
-from app.schema.infotext import write_infotext
+from app.schema.infotext import PROGRAM, Entry, write_infotext
 from app.schema.request import ImagePlan
-
-Entry = tuple[str, str | int | float | None]
 
 ORDER: tuple[str, ...] = (
     "Steps",
@@ -43,9 +40,6 @@ ORDER: tuple[str, ...] = (
     "Tiling",
 )
 """Keys that stand first and in this order; the others follow as they come, Version last."""
-
-PROGRAM = f"Easel {__version__}"
-"""In a form that A1111's reader does not take for a version of its own."""
 
 
 def infotext_entries(plan: ImagePlan, facts: Iterable[tuple[str, str]] = ()) -> list[Entry]:
