@@ -40,6 +40,7 @@ ELEMENT_IDS: Mapping[str, str] = {
     "seed_resize_height": "txt2img_seed_resize_from_h",
 }
 """Fields of the form, in the order of the page, and the DOM ids that AUTOMATIC1111 gave them."""
+HELP = {name: CONTROLS[name].help for name in ELEMENT_IDS if CONTROLS[name].help}
 SEEDS = ("seed", "variation_seed")
 START: Mapping[str, Any] = {
     name: GenerationRequest.model_fields[name].get_default(call_default_factory=True) for name in ELEMENT_IDS
@@ -104,7 +105,9 @@ def restored(saved: Any) -> Values:
 def _read(name: str, value: Any) -> Any:
     """One widget's raw value in the request's own type. Raises InvalidField for what is no number where one is due."""
     if CONTROLS[name].choices is not None:
-        return (value or START[name]) if name != "styles" else tuple(value or ())
+        if name == "styles":
+            return tuple(value) if isinstance(value, list) else value or ()
+        return value or START[name]
     if isinstance(START[name], str):
         return value or ""
     if value is None or value == "":

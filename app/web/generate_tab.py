@@ -17,7 +17,7 @@ from app.access import caller_of
 from app.jobs import Jobs
 from app.schema.errors import EaselError, UnexpectedFailure
 from app.schema.settings import Settings
-from app.web.form import ELEMENT_IDS, SEEDS, START, request_of, restored, widget
+from app.web.form import ELEMENT_IDS, HELP, SEEDS, START, request_of, restored, widget
 from app.web.model_menus import ModelMenus, followed
 
 logger = logging.getLogger(__name__)
@@ -193,5 +193,5 @@ def _settings(made: Widgets) -> None:
 
 def _results() -> str:
     """The results' skeleton; it carries the table of fields and DOM ids by which the script marks what is wrong."""
-    table = escape(json.dumps({"fields": ELEMENT_IDS}), quote=True)
+    table = escape(json.dumps({"fields": ELEMENT_IDS, "help": HELP}), quote=True)
     return f'<div id="easel_page" data-page="{table}"></div>' + _RESULTS.read_text(encoding="utf-8")

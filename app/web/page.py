@@ -14,11 +14,15 @@ from app.files import ModelLibrary
 from app.jobs import Jobs, Resolver
 from app.language import Reading, Timing, Tokenizer, count_tokens
 from app.schema.errors import EaselError
+from app.schema.request import parse_request
 from app.schema.settings import Settings
 from app.web.generate_tab import quicksettings, txt2img_layout, wire
 from app.web.model_menus import ModelMenus
 from app.web.png_info_tab import png_info_layout
 
+UPLOADS_KEPT = (3600, 3600)
+"""Seconds between sweeps, and the age at which a picture dropped on PNG Info goes."""
+LARGEST_UPLOAD = "200mb"
 _HERE = Path(__file__).parent
 _SCRIPTS = ("form.js", "gallery.js", "watch.js", "weights.js", "start.js")
 # Plain names: a theme's own fonts may be fetched from another machine.
@@ -40,7 +44,7 @@ def mount_page(
     theme: 'light', 'dark', or None for what the browser wishes.
     """
     menus = ModelMenus(library, resolver)
-    with gr.Blocks(title="Easel", fill_width=True, analytics_enabled=False) as page:
+    with gr.Blocks(title="Easel", fill_width=True, analytics_enabled=False, delete_cache=UPLOADS_KEPT) as page:
         made = quicksettings(menus)
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("txt2img", id="txt2img", elem_id="tab_txt2img"):
@@ -60,6 +64,7 @@ def mount_page(
         theme=_theme(),
         head=head,
         show_error=False,
+        max_file_size=LARGEST_UPLOAD,
     )
 
 
@@ -100,6 +105,7 @@ def _add_token_counter(app: FastAPI) -> None:
         shown = {}
         for name, text in texts.items():
             try:
+                parse_request({name: text})
                 count = count_tokens(text, tokenizer, reading, negative=name == "negative_prompt")
                 shown[name] = f"{count.tokens}/{count.limit}"
             except EaselError:
@@ -108,7 +114,7 @@ def _add_token_counter(app: FastAPI) -> None:
 
 
 def _theme() -> Any:
-    return gr.themes.Base(
+    theme = gr.themes.Base(
         primary_hue="amber",
         neutral_hue="slate",
         radius_size="md",
@@ -116,4 +122,15 @@ def _theme() -> Any:
         text_size="md",
         font=_FONT,
         font_mono=_MONO,
+    )
+    # Dark words on amber: white ones cannot be read.
+    return theme.set(
+        button_primary_background_fill="*primary_400",
+        button_primary_background_fill_dark="*primary_400",
+        button_primary_background_fill_hover="*primary_300",
+        button_primary_background_fill_hover_dark="*primary_300",
+        button_primary_text_color="#1c1203",
+        button_primary_text_color_dark="#1c1203",
+        button_primary_text_color_hover="#1c1203",
+        button_primary_text_color_hover_dark="#1c1203",
     )

@@ -148,3 +148,25 @@ def test_the_lightbox_pages_through_the_pictures(page: Page, site: Site) -> None
     with page.expect_download() as download:
         page.click("#txt2img_download")
     assert download.value.suggested_filename == "00000-5.png"
+
+
+def test_extra_seeds_are_sent_and_open_again(page: Page, site: Site) -> None:
+    fill_small(page)
+    page.get_by_role("button", name="Extra").click()
+    page.fill("#txt2img_subseed input", "99")
+    strength = page.locator("#txt2img_subseed_strength input[type=number]")
+    strength.fill("0.25")
+    strength.blur()
+    page.wait_for_function("JSON.parse(easel.memory()).values.variation_strength === 0.25")
+    page.click(GENERATE)
+    site.engine.open_for_good.set()
+    expect(page.locator(INFOTEXT)).to_contain_text("Variation seed: 99, Variation seed strength: 0.25")
+    page.reload()
+    expect(page.locator("#txt2img_subseed input")).to_have_value("99")
+
+
+@pytest.mark.parametrize("path", ["webui.py", "config.json", "app/web/page.py", "/etc/passwd"])
+def test_gradio_hands_out_no_files_of_this_machine(page: Page, site: Site, path: str) -> None:
+    (site.server.folders.data / "config.json").write_text("{}")
+    for place in (path, str(site.server.folders.data / path)):
+        assert page.request.get(f"{site.address}/gradio_api/file={place}").status in (403, 404)

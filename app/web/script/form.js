@@ -23,6 +23,7 @@ window.easel = (() => {
   }
   function filled(recommended, values) {
     filledOnce = true;
+    for (const [field, help] of Object.entries(page().help)) elementOf(field)?.setAttribute("title", help);
     follow(recommended);
     remember(values);
   }

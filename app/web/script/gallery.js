@@ -11,8 +11,10 @@ easel.gallery = (() => {
     element.append(...children);
     return element;
   }
+  // From the text, since a number of JSON loses what a seed has beyond 53 bits.
+  const seedOf = (picture) => [...picture.infotext.matchAll(/\bSeed: (\d+)/g)].at(-1)?.[1] ?? String(picture.seed);
   const described = (picture) =>
-    `Picture ${picture.index + 1}, seed ${picture.seed}${picture.partial ? ", not finished" : ""}`;
+    `Picture ${picture.index + 1}, seed ${seedOf(picture)}${picture.partial ? ", not finished" : ""}`;
 
   function clear() {
     pictures = [];
@@ -117,7 +119,7 @@ easel.gallery = (() => {
     fillLightbox();
     dialog.showModal();
   }
-  const selected = () => shown;
-  return { add, clear, preview, previewOver, selected };
+  const seed = () => shown && seedOf(shown);
+  return { add, clear, preview, previewOver, seed };
 })();
-easel.shownSeed = (now) => (easel.gallery.selected() ? String(easel.gallery.selected().seed) : now);
+easel.shownSeed = (now) => easel.gallery.seed() ?? now;
