@@ -16,11 +16,11 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from app.jobs.bus import Told
-from app.jobs.infotext import picture_infotext
 from app.jobs.job import Job
 from app.jobs.store import Outcome, Store
 from app.schema.errors import CannotWrite, EaselError, UnexpectedFailure
 from app.schema.events import Failed, ImageReady, Notice, RowFailed, RowFinished
+from app.schema.infotext import picture_entries, write_infotext
 from app.schema.request import ImagePlan
 
 logger = logging.getLogger(__name__)
@@ -173,7 +173,8 @@ class Writer:
         if work.job.resolved.checkpoint.sha256 is None:
             work.job = self._add_hashes(work.job)
         plan = plan._replace(resolved=work.job.resolved)
-        infotext = picture_infotext(plan, (*self._extra_entries(plan), *finished.facts))
+        entries = picture_entries(plan, (*self._extra_entries(plan), *finished.facts))
+        infotext = write_infotext(plan.resolved.request.prompt, plan.resolved.request.negative_prompt, entries)
         for path in self._files.names(plan, finished):
             ready = ImageReady(
                 job=plan.job,

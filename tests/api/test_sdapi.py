@@ -180,9 +180,9 @@ def test_settings_can_be_overridden_for_one_request(client: TestClient, server: 
         "emphasis": "No norm",
         "sd_vae": "None",
     }
-    described = info(client, sampler_name="Euler a", override_settings=overrides)
+    described = info(client, prompt="a (cat:1.2)", sampler_name="Euler a", override_settings=overrides)
     (infotext,) = described["infotexts"]
-    assert "Model: other, Clip skip: 2, ENSD: 31337, RNG: NV, Emphasis: No norm" in infotext
+    assert "Model: other, VAE: None, Clip skip: 2, ENSD: 31337, RNG: NV, Emphasis: No norm" in infotext
     assert described["clip_skip"] == 2
     assert server.settings.values() == FACTORY
     assert info(client)["sd_model_name"] == "formula"

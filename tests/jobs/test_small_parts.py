@@ -10,9 +10,9 @@ import pytest
 from app.jobs import Bus, Told, database
 from app.jobs.database import Database, on_network_drive
 from app.jobs.expand import expand
-from app.jobs.infotext import infotext_entries
 from app.jobs.progress import ProgressMeter
 from app.schema.events import Preview, Progress, RowAdvanced
+from app.schema.infotext import picture_entries
 from tests.jobs.workplace import request, resolve
 
 
@@ -45,7 +45,7 @@ def test_pictures_that_are_there_need_no_plan() -> None:
 
 def entries(**fields: object) -> dict[str, object]:
     (plan,) = expand("job", "anna", resolve(request(**fields)))
-    return dict(infotext_entries(plan))
+    return dict(picture_entries(plan))
 
 
 def test_all_entries_stand_in_a1111s_order() -> None:
@@ -66,11 +66,12 @@ def test_all_entries_stand_in_a1111s_order() -> None:
                 s_churn=1.0,
                 emphasis="No norm",
                 precision="bf16",
+                prompt="a (cat:1.2)",
             )
         ),
     )
     facts = [("VAE hash", "0123456789"), ("VAE", "a.safetensors"), ("Lora hashes", "x: 1")]
-    text = infotext_entries(plan, facts)
+    text = picture_entries(plan, facts)
     assert [key for key, value in text if value is not None] == [
         "Steps",
         "Sampler",
@@ -89,11 +90,11 @@ def test_all_entries_stand_in_a1111s_order() -> None:
         "ENSD",
         "RNG",
         "Tiling",
+        "Lora hashes",
+        "Emphasis",
         "Eta",
         "Sigma churn",
-        "Emphasis",
         "Precision",
-        "Lora hashes",
         "Version",
     ]
     assert dict(text)["Variation seed"] == 9
