@@ -61,6 +61,7 @@ window.easel = (() => {
     const place = document.getElementById("txt2img_error");
     place.textContent = [message, hint].filter(Boolean).join(" ");
     place.hidden = false;
+    place.scrollIntoView({ block: innerWidth < 700 ? "center" : "nearest" });
     const wrong = field && elementOf(field);
     if (!wrong) return;
     wrong.classList.add("easel-wrong");
