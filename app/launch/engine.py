@@ -11,13 +11,14 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
+from app.extension_host import ExtensionHost
 from app.jobs import BeforeGroup, Engine
 from app.schema.flags import LaunchOptions
 
 logger = logging.getLogger(__name__)
 
 
-def make_engine(options: LaunchOptions, before_group: BeforeGroup) -> Engine:
+def make_engine(options: LaunchOptions, extensions: ExtensionHost, before_group: BeforeGroup) -> Engine:
     """The engine on the device that the flags name; called on the engine's thread. Imports torch."""
     # Late on purpose: the page answers before torch is imported.
     from app.engine import Engine as TorchEngine  # noqa: PLC0415
@@ -26,6 +27,7 @@ def make_engine(options: LaunchOptions, before_group: BeforeGroup) -> Engine:
     from app.models import choose_device, memory_of  # noqa: PLC0415
     from app.recipes import generate  # noqa: PLC0415
 
+    extensions.load_for_engine()
     device = choose_device(options.wanted_device)
     logger.info("Drawing on %s", device)
     loading = Loading(device, no_half=options.no_half, no_half_vae=options.no_half_vae)

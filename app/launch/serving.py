@@ -61,6 +61,8 @@ def application(options: LaunchOptions, workshop: Workshop) -> Any:
     app.include_router(jobs_router(workshop.jobs))
     app.include_router(events_router(workshop.jobs))
     app.include_router(models_router(workshop.library))
+    for extension, router in workshop.registry.owners("register_routes"):
+        app.include_router(router, prefix=f"/ext/{extension}")
     if options.api or options.nowebui:
         app.include_router(sdapi_router(workshop.jobs, workshop.library, workshop.settings, workshop.resolver))
         app.include_router(

@@ -8,24 +8,32 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from itertools import chain
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 from app.cli.folders import folders_of
+from app.extension_host import ExtensionHost
 from app.files import Folders, Images, ModelLibrary, recommended
-from app.jobs import Bus, DataFolderLock, Inflight, Jobs, Store, Worker, Writer, recover
-from app.jobs.hashing import AddHashes
-from app.jobs.pictures import PicturesBySettings
-from app.jobs.resolve import Resolver
+from app.hooks import Registry
+from app.jobs import (
+    AddHashes,
+    Bus,
+    DataFolderLock,
+    Inflight,
+    Jobs,
+    PicturesBySettings,
+    Resolver,
+    Store,
+    Worker,
+    Writer,
+    recover,
+)
 from app.language import Style, read_style_files
 from app.launch.engine import Precision, make_engine
 from app.schema.flags import LaunchOptions
 from app.schema.request import GenerationRequest
 from app.schema.settings import Settings
-
-UNSAVED_KEPT = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -36,6 +44,7 @@ class Workshop:
     lock: DataFolderLock
     settings: Settings
     library: ModelLibrary
+    registry: Registry
     resolver: Resolver
     worker: Worker
     jobs: Jobs
@@ -53,22 +62,31 @@ def open_workshop(options: LaunchOptions) -> Iterator[Workshop]:
     log_file = log_to(folders, options.loglevel or "INFO")
     settings = settings_of(folders)
     library = ModelLibrary(folders, folders.state / "library.sqlite")
+    registry = Registry()
+    extensions = ExtensionHost(dict.fromkeys((folders.program / "extensions", folders.data / "extensions")), registry)
+    extensions.load()
     images = Images(folders)
-    images.clear_unsaved(datetime.now() - UNSAVED_KEPT)
     bus = Bus()
     store = Store(folders.state / "jobs.sqlite", bus.publish)
     inflight = Inflight(folders.state / "inflight.bin")
     recover(store, inflight, images.is_whole, log_file)
     add_hashes = AddHashes(library, store) if not options.no_hashing else lambda job: job
-    writer = Writer(store, PicturesBySettings(images, settings), add_hashes=add_hashes)
-    worker = Worker(store, bus, writer, inflight, functools.partial(make_engine, options))
+    writer = Writer(
+        store,
+        PicturesBySettings(images, settings),
+        add_hashes=add_hashes,
+        extra_entries=registry.image_saving,
+        job_ended=registry.job_finished,
+    )
+    worker = Worker(store, bus, writer, inflight, functools.partial(make_engine, options, extensions))
     resolver = resolver_of(options, library, settings, folders)
     jobs = Jobs(folders.data, store, bus, worker, resolver)
     worker.start()
     try:
-        yield Workshop(folders, lock, settings, library, resolver, worker, jobs)
+        yield Workshop(folders, lock, settings, library, registry, resolver, worker, jobs)
     finally:
         worker.close()
+        store.close()
         library.close()
         lock.release()
 

@@ -33,7 +33,7 @@ PRODUCT = Path(__file__).resolve().parents[2] / "models" / "Stable-diffusion" / 
 SIZE = 128
 VAE_STEPS = 2200
 VAE_BATCH = 16
-PICTURES = 20_000
+PICTURES = 12_000
 BATCH = 32
 RATE = 8e-4
 TEST_PICTURES = 10_000_000
@@ -120,7 +120,7 @@ def cool_down(folder: Path, steps: int, shuffled: bool) -> None:
         for name, tensor in lesson.parameters().items():
             tensor.copy_(start.tensors[f"weights.{name}"])
     lesson.first_step = start.step
-    settings = LoopSettings(steps, RATE, linear(steps), average=0.99)
+    settings = LoopSettings(steps, RATE, with_warm_up(linear(steps), 50), average=0.99)
     run(lesson, settings, Snapshots(folder / _named(f"cooldown-{start.step}", shuffled)), _log())
 
 
