@@ -34,7 +34,7 @@ SIZE = 128
 VAE_STEPS = 2200
 VAE_BATCH = 16
 PICTURES = 12_000
-BATCH = 32
+BATCH = 16
 RATE = 8e-4
 TEST_PICTURES = 10_000_000
 STAGES = ("vae", "latents", "diffusion", "cooldown", "export")
@@ -107,7 +107,7 @@ def make_latents(folder: Path, count: int = PICTURES) -> None:
 def train_diffusion(folder: Path, steps: int, shuffled: bool) -> None:
     """The main stage, at a constant rate, so that it may go on as long as there is time for it."""
     lesson = diffusion_lesson(folder, shuffled)
-    settings = LoopSettings(steps, RATE, with_warm_up(constant(steps), 200), average=0.9995)
+    settings = LoopSettings(steps, RATE, with_warm_up(constant(steps), 200), average=0.999)
     run(lesson, settings, Snapshots(folder / _named("diffusion", shuffled)), _log())
 
 
