@@ -1,4 +1,4 @@
-"""The baseline of the start benchmark: a Gradio page with one button, mounted and served as the real one is."""
+"""The baseline of the start benchmark: a Gradio page with one button, served as the real one is."""
 
 from __future__ import annotations
 

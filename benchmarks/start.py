@@ -1,7 +1,7 @@
-"""Start: process to a page whose Generate button works, over a bare one-button Gradio page, in alternating pairs.
+"""Start: process to a page whose Generate button works, over a bare one-button Gradio page.
 
-Prints a table of wall and CPU seconds (server's process tree) with the kind of machine and the date. The gate: the
-median ratio of CPU seconds is at most 1.3. `python -m benchmarks.start [pairs]`.
+Alternating pairs. Prints a table of wall and CPU seconds (server's process tree) with the kind of machine and the
+date. The gate: the median ratio of CPU seconds is at most 1.3. `python -m benchmarks.start [pairs]`.
 """
 
 from __future__ import annotations

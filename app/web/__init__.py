@@ -1,4 +1,4 @@
-"""The page: Gradio lays out the form, script.js watches jobs; nothing else of the program knows Gradio."""
+"""The page: Gradio lays out the form, scripts watch the jobs; only here is Gradio known."""
 
 from app.web.page import mount_page
 from app.web.share import NoTunnel, open_tunnel

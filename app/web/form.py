@@ -1,4 +1,4 @@
-"""The txt2img form: one widget for each Control, their values into a request, and a saved form back.
+"""The txt2img form: a widget for each Control, values into a request, a kept form back.
 
 Builds from the schema alone; knows nothing of layout or of jobs.
 """
@@ -41,6 +41,7 @@ ELEMENT_IDS: Mapping[str, str] = {
 }
 """Fields of the form, in the order of the page, and the DOM ids that AUTOMATIC1111 gave them."""
 HELP = {name: CONTROLS[name].help for name in ELEMENT_IDS if CONTROLS[name].help}
+EXTRA_FIELDS = ("variation_seed", "variation_strength", "seed_resize_width", "seed_resize_height")
 SEEDS = ("seed", "variation_seed")
 START: Mapping[str, Any] = {
     name: GenerationRequest.model_fields[name].get_default(call_default_factory=True) for name in ELEMENT_IDS

@@ -1,4 +1,4 @@
-"""Model menus: what the checkpoint, VAE and style menus offer, and values that follow the checkpoint.
+"""Model menus: what the menus of models and styles offer, and values that follow the checkpoint.
 
 Reads the library; knows no widgets.
 """

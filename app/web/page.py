@@ -16,7 +16,8 @@ from app.language import Reading, Timing, Tokenizer, count_tokens
 from app.schema.errors import EaselError
 from app.schema.request import parse_request
 from app.schema.settings import Settings
-from app.web.generate_tab import quicksettings, txt2img_layout, wire
+from app.web.generate_tab import quicksettings, txt2img_layout
+from app.web.handlers import wire
 from app.web.model_menus import ModelMenus
 from app.web.png_info_tab import png_info_layout
 
@@ -45,7 +46,7 @@ def mount_page(
     """
     menus = ModelMenus(library, resolver)
     with gr.Blocks(title="Easel", fill_width=True, analytics_enabled=False, delete_cache=UPLOADS_KEPT) as page:
-        made = quicksettings(menus)
+        made = quicksettings()
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("txt2img", id="txt2img", elem_id="tab_txt2img"):
                 made |= txt2img_layout()
@@ -64,6 +65,7 @@ def mount_page(
         theme=_theme(),
         head=head,
         show_error=False,
+        favicon_path=str(_HERE / "favicon.svg"),
         max_file_size=LARGEST_UPLOAD,
     )
 
@@ -76,13 +78,7 @@ def _add_assets(app: FastAPI, theme: str | None) -> str:
     for name, kind, data in (("style.css", "text/css", style), ("script.js", "text/javascript", script)):
         stamps[name] = sha256(data).hexdigest()[:12]
         app.add_api_route(f"/easel/{name}", _asset(data, kind), include_in_schema=False)
-    # Gradio reads the colours from the address before it draws.
-    wish = (
-        "<script>{const at=new URL(location);if(!at.searchParams.has('__theme')){at.searchParams.set('__theme',"
-        f"'{theme}');history.replaceState(history.state,'',at)}}}}</script>"
-        if theme
-        else ""
-    )
+    wish = f"<script>document.documentElement.dataset.theme='{theme}'</script>" if theme else ""
     return (
         wish + '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<link rel="stylesheet" href="easel/style.css?{stamps["style.css"]}">'

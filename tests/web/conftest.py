@@ -104,9 +104,11 @@ def running(server: Server, port: int = 0) -> Iterator[str]:
     )
     thread = threading.Thread(target=http.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    http.should_exit = True
-    thread.join(10)
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        http.should_exit = True
+        thread.join(10)
 
 
 @pytest.fixture
@@ -121,6 +123,7 @@ def browser_script(new_context: Callable[..., BrowserContext]) -> Page:
 def opened(page: Page, address: str) -> Page:
     """The page, with its form filled in by the server."""
     page.goto(address)
+    page.locator("html[data-form=filled]").wait_for()
     expect(page.locator("#setting_sd_model_checkpoint input")).to_have_value(re.compile(r"^formula\.safetensors"))
     return page
 

@@ -1,15 +1,19 @@
-"""The form in a browser: kept there and nowhere else, usable by keyboard and on a telephone, asking no one else."""
+"""The form in a browser: kept there alone, usable by keys and on a telephone, asking no one else."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from tests.api.serving import SHAPES
+from app.web import mount_page
+from tests.api.serving import SHAPES, build_server
 from tests.files.making import write_safetensors
+from tests.jobs.fake_engine import FakeEngine
 from tests.web.conftest import Site, fill_small, opened, running
 
 pytestmark = pytest.mark.browser
@@ -233,3 +237,32 @@ def test_png_info_shows_how_a_picture_was_made(page: Page, site: Site) -> None:
     expect(page.locator("#pnginfo_html")).to_contain_text("a lighthouse\nSteps: 3")
     page.get_by_role("tab", name="txt2img").click()
     expect(page.locator("#html_info_txt2img")).to_contain_text("a lighthouse")
+
+
+def test_the_server_may_choose_the_colours(tmp_path: Path, new_context: NewContext) -> None:
+    server = build_server(tmp_path, FakeEngine)
+    mount_page(
+        server.app,
+        jobs=server.jobs,
+        library=server.library,
+        settings=server.settings,
+        resolver=server.resolver,
+        theme="dark",
+    )
+    with closing(server), running(server) as address:
+        page = opened(new_context(color_scheme="light").new_page(), address)
+        dark = page.evaluate("document.body.classList.contains('dark')")
+        page.close()
+        assert dark
+
+
+def test_without_a_usable_checkpoint_the_page_says_what_to_do(site: Site, new_context: NewContext) -> None:
+    for file in site.server.folders.checkpoints[0].iterdir():
+        file.unlink()
+    page = new_context().new_page()
+    page.goto(site.address)
+    page.locator("html[data-form=filled]").wait_for()
+    page.click("#txt2img_generate")
+    expect(page.locator("#txt2img_error")).to_contain_text(
+        "There is no checkpoint to draw with. Put a .safetensors file"
+    )

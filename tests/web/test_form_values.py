@@ -1,4 +1,4 @@
-"""Widgets' raw values become requests, and what a browser kept becomes a form, without trust in either."""
+"""Widgets' raw values become requests, and what a browser kept a form, without trust in either."""
 
 from __future__ import annotations
 

@@ -1,14 +1,15 @@
-"""A person's way to a picture: prompt, Generate, progress, picture, infotext; reload, stop, and what goes wrong."""
+"""A person's way to a picture: prompt, progress, picture; reload, stop, and what goes wrong."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import BrowserContext, Page, expect
 
 from app.files import read_infotext
-from tests.web.conftest import Site, fill_small
+from tests.web.conftest import Site, fill_small, opened
 
 pytestmark = pytest.mark.browser
 
@@ -124,6 +125,15 @@ def test_jobs_sent_while_one_runs_wait_their_turn(page: Page, site: Site) -> Non
     assert [job.request.prompt for job in site.server.jobs.history(None)] == ["second", "first"]
 
 
+def test_a_double_click_is_one_job(page: Page, site: Site) -> None:
+    fill_small(page)
+    page.dblclick(GENERATE)
+    expect(page.locator(WORDS)).to_be_visible()
+    site.engine.open_for_good.set()
+    expect(page.locator(PICTURE)).to_be_visible()
+    assert len(site.server.jobs.history(None)) == 1
+
+
 def test_text_of_prompts_is_shown_as_text(page: Page, site: Site) -> None:
     prompt = "<img src=x onerror=document.title='taken'> & <b>bold</b>"
     fill_small(page, prompt)
@@ -153,6 +163,7 @@ def test_the_lightbox_pages_through_the_pictures(page: Page, site: Site) -> None
 def test_extra_seeds_are_sent_and_open_again(page: Page, site: Site) -> None:
     fill_small(page)
     page.get_by_role("button", name="Extra").click()
+    expect(page.locator("#txt2img_subseed input")).to_have_value("-1")
     page.fill("#txt2img_subseed input", "99")
     strength = page.locator("#txt2img_subseed_strength input[type=number]")
     strength.fill("0.25")
@@ -165,8 +176,39 @@ def test_extra_seeds_are_sent_and_open_again(page: Page, site: Site) -> None:
     expect(page.locator("#txt2img_subseed input")).to_have_value("99")
 
 
-@pytest.mark.parametrize("path", ["webui.py", "config.json", "app/web/page.py", "/etc/passwd"])
-def test_gradio_hands_out_no_files_of_this_machine(page: Page, site: Site, path: str) -> None:
-    (site.server.folders.data / "config.json").write_text("{}")
-    for place in (path, str(site.server.folders.data / path)):
-        assert page.request.get(f"{site.address}/gradio_api/file={place}").status in (403, 404)
+def test_gradio_hands_out_no_files_of_this_machine(page: Page, site: Site) -> None:
+    settings = site.server.folders.data / "config.json"
+    settings.write_text("{}")
+    for path in ("webui.py", "config.json", "app/web/page.py", "/etc/passwd", settings):
+        assert page.request.get(f"{site.address}/gradio_api/file={path}").status in (403, 404)
+
+
+def test_a_server_that_does_not_answer_is_said_and_sends_nothing_twice(page: Page, site: Site) -> None:
+    fill_small(page)
+    page.click(GENERATE)
+    site.engine.open_for_good.set()
+    expect(page.locator(PICTURE)).to_be_visible()
+    page.route("**/*api/**", lambda route: route.abort())
+    page.click(GENERATE)
+    expect(page.locator("#txt2img_error")).to_contain_text("The server did not answer.")
+    assert len(site.server.jobs.history(None)) == 1
+    with page.expect_event("load"):  # Gradio loads the page again once it finds the server
+        page.unroute("**/*api/**")
+    expect(page.locator("#txt2img_prompt textarea")).to_have_value("a cat")
+    expect(page.locator(INFOTEXT)).to_contain_text("a cat")
+    page.fill("#txt2img_prompt textarea", "a second cat")
+    page.click(GENERATE)
+    expect(page.locator(INFOTEXT)).to_contain_text("a second cat")
+    expect(page.locator("#txt2img_error")).to_be_hidden()
+
+
+def test_those_who_want_no_previews_get_none(site: Site, new_context: Callable[..., BrowserContext]) -> None:
+    site.server.settings.change({"live_previews_enable": False})
+    page = opened(new_context().new_page(), site.address)
+    fill_small(page)
+    page.click(GENERATE)
+    expect(page.locator(WORDS)).to_be_visible()
+    site.engine.permits.release(2)
+    expect(page.locator(WORDS)).to_contain_text("step 2 of 3")
+    assert site.engine.watched == set()
+    assert page.locator(PREVIEW).count() == 0

@@ -21,13 +21,14 @@ window.easel = (() => {
     filledOnce = false;
     return "{}";
   }
-  function filled(recommended, values) {
+  function filled(told, values) {
     filledOnce = true;
+    document.documentElement.dataset.form = "filled";
     for (const [field, help] of Object.entries(page().help)) elementOf(field)?.setAttribute("title", help);
-    follow(recommended);
+    follow(told);
     remember(values);
   }
-  const follow = (recommended) => keep({ recommended: JSON.parse(recommended || "{}") });
+  const follow = (told) => keep(JSON.parse(told || "{}"));
   function remember(values) {
     if (!filledOnce) return;  // the page's own start values must not overwrite what was kept
     const names = Object.keys(page().fields);
@@ -79,5 +80,6 @@ window.easel = (() => {
       input.removeAttribute("aria-describedby");
     }
   }
-  return { memory, forget, filled, follow, remember, showError, clearError };
+  const wantsPreviews = () => kept().previews !== false;
+  return { wantsPreviews, memory, forget, filled, follow, remember, showError, clearError };
 })();

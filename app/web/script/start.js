@@ -8,12 +8,15 @@
     const id = event.target.closest?.("button, a")?.id;
     if (id === "txt2img_interrupt") easel.watch.stop("interrupt");
     else if (id === "txt2img_skip") easel.watch.stop("skip");
-    else if (id === "txt2img_generate") easel.clearError();
-    else if (id === "txt2img_copy_info") {
+    else if (id === "txt2img_generate") {
+      // A double click means one job.
+      if (easel.pending) event.stopImmediatePropagation();
+      else easel.sent();
+    } else if (id === "txt2img_copy_info") {
       const copied = navigator.clipboard?.writeText(document.getElementById("html_info_txt2img").textContent);
       copied?.then(() => { document.getElementById("txt2img_announcement").textContent = "Copied."; });
     }
-  });
+  }, true);
 
   // Captured, since Gradio's own boxes take Enter.
   document.addEventListener("keydown", (event) => {
@@ -43,6 +46,9 @@
       button?.setAttribute("aria-label", name);
       button?.setAttribute("title", name);
     }
+    // The server's wish; the address may still ask for other colours, as in A1111.
+    const { theme } = document.documentElement.dataset;
+    if (theme && !new URL(location).searchParams.has("__theme")) document.body.classList.toggle("dark", theme === "dark");
     easel.watch.takeUp();
     return true;
   }

@@ -90,7 +90,7 @@ easel.watch = (() => {
   function listen() {
     const id = following;
     source?.close();
-    source = new EventSource(address(id, `/events?after=${lastId}`));
+    source = new EventSource(address(id, `/events?after=${lastId}&previews=${easel.wantsPreviews()}`));
     for (const [kind, act] of Object.entries(hear))
       source.addEventListener(kind, (message) => {
         if (id !== following) return;
@@ -144,7 +144,21 @@ easel.watch = (() => {
   }
   return { add, takeUp, stop, running: () => following !== null };
 })();
+// Gradio says nothing to the page when the server is gone, so a late answer is asked after.
+easel.pending = 0;
+easel.sent = () => {
+  const PATIENCE = 2000;
+  const late = async () => {
+    easel.pending = 0;
+    const alive = await fetch("api/queue").then((answer) => answer.ok, () => false);
+    if (!alive) easel.showError({ message: "The server did not answer.", hint: "Is it still running?" });
+  };
+  easel.clearError();
+  easel.pending = setTimeout(late, PATIENCE);
+};
 easel.submitted = (answer) => {
+  clearTimeout(easel.pending);
+  easel.pending = 0;
   const { id, error } = JSON.parse(answer);
   if (error) return easel.showError(error);
   easel.clearError();
