@@ -48,9 +48,10 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20_000, help="steps of the diffusion stage, at a constant rate")
     parser.add_argument("--cooldown", type=int, default=1_500, help="steps of the stage that brings the rate to 0")
     parser.add_argument("--shuffle-captions", action="store_true", help="the control, which must fail its examination")
+    parser.add_argument("--threads", type=int, default=1, help="another number gives other last bits")
     parser.add_argument("--output", type=Path, help="the file; the control's lies among its snapshots")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
+    torch.set_num_threads(arguments.threads)
     folder = arguments.folder.expanduser()
     output = arguments.output or (folder / "control.safetensors" if arguments.shuffle_captions else PRODUCT)
     stages: dict[str, Callable[[], None]] = {

@@ -75,7 +75,7 @@ def run(
     """
     parameters = dict(lesson.parameters())
     optimizer = torch.optim.AdamW(
-        parameters.values(), lr=settings.rate, betas=settings.betas, weight_decay=settings.weight_decay, fused=False
+        parameters.values(), lr=settings.rate, betas=settings.betas, weight_decay=settings.weight_decay, fused=True
     )
     state = resume(parameters, optimizer, settings, snapshots)
     saved = time.monotonic()

@@ -77,7 +77,7 @@ def _settings(made: Widgets) -> None:
     made["cfg_scale"] = widget("cfg_scale")
     with gr.Row():
         made["seed"] = widget("seed", scale=4)
-        made["dice"] = gr.Button("🎲", elem_id="txt2img_random_seed", elem_classes="easel-tool", size="sm")
+        made["dice"] = gr.Button("⚄", elem_id="txt2img_random_seed", elem_classes="easel-tool", size="sm")
         made["recycle"] = gr.Button("♻", elem_id="txt2img_reuse_seed", elem_classes="easel-tool", size="sm")
     with gr.Accordion("Extra", open=False, elem_id="txt2img_subseed_show") as made["extra"]:
         for first, second in (EXTRA_FIELDS[:2], EXTRA_FIELDS[2:]):
