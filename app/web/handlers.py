@@ -102,7 +102,8 @@ def _filled(memory: str, settings: SettingValues, menus: ModelMenus) -> list[Any
     updates["vae"] = _menu(vaes, values["vae"])
     updates["styles"] = gr.Dropdown(choices=styles, value=values["styles"], visible=bool(styles))
     told = json.dumps({"recommended": now, "previews": settings.live_previews_enable})
-    opened = any(values[name] != START[name] for name in EXTRA_FIELDS)
+    # Seeds stand in the form as text, so that they keep all their digits.
+    opened = any(values[name] not in (START[name], str(START[name])) for name in EXTRA_FIELDS)
     return [*(updates[name] for name in ELEMENT_IDS), gr.Accordion(open=opened), told]
 
 
