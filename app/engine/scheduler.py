@@ -38,6 +38,7 @@ class Scheduler:
         self._clock = clock
         self._spent: dict[str, float] = {}
         self._other_model_since: float | None = None
+        self._in_use: Hashable | None = None
 
     def charge(self, owner: str, seconds: float) -> None:
         """Adds measured device seconds to an owner's account."""
@@ -72,6 +73,9 @@ class Scheduler:
         return [row for row in waiting if row.batch == first[row.job]]
 
     def _choose_model(self, ready: Sequence[Waiting], in_use: Hashable | None) -> Hashable:
+        if in_use != self._in_use:
+            self._in_use = in_use
+            self._other_model_since = None
         others = [row for row in ready if row.choice != in_use]
         if len(others) == len(ready):
             self._other_model_since = None
@@ -83,5 +87,5 @@ class Scheduler:
             self._other_model_since = self._clock()
         if self._clock() - self._other_model_since < self._patience:
             return in_use
-        self._other_model_since = None
+        # Patience begins anew when the change has happened, not here: the engine asks again before it loads.
         return min(others, key=lambda row: (self._spent[row.owner], row.row)).choice

@@ -149,6 +149,15 @@ def test_two_jobs_with_two_checkpoints_each_get_theirs_without_needless_swaps():
     assert loaded == ["a", "b"]
 
 
+def test_a_job_for_another_model_does_not_wait_for_the_end_of_a_long_one():
+    # One second passes at each look at the clock: the patience is over long before the first job is.
+    ticks = iter(range(100_000))
+    engine, _, _ = formula_engine(patience=5, clock=lambda: next(ticks))
+    submit(engine, image_plans("long", batch_count=20), image_plans("short", owner="bob", checkpoint="b"))
+    ended = [event.job for event in run_to_end(engine) if isinstance(event, RowFinished)]
+    assert "short" in ended[:10]
+
+
 def test_without_patience_rows_survive_the_swaps_of_their_models():
     swapping, _ = run(image_plans("one", checkpoint="a"), image_plans("two", owner="bob", checkpoint="b"), patience=0.0)
     calm, _ = run(image_plans("one", checkpoint="a"), image_plans("two", owner="bob", checkpoint="b"))

@@ -105,5 +105,15 @@ def test_after_a_change_the_patience_begins_anew():
     assert scheduler.next(rows, "y") == (0,)
 
 
+def test_a_change_that_was_decided_stands_until_it_has_happened():
+    clock = Clock()
+    scheduler = Scheduler(patience=10, clock=clock)
+    rows = [row(0, owner="ann", job="a", choice="x"), row(1, owner="bob", job="b", choice="y")]
+    scheduler.next(rows, "x")
+    clock.now = 10.0
+    assert scheduler.next(rows, "x") == (1,)
+    assert scheduler.next(rows, "x") == (1,)
+
+
 def test_an_absent_model_is_no_reason_to_wait():
     assert Scheduler(patience=10, clock=Clock()).next([row(0, choice="only")], "other") == (0,)
