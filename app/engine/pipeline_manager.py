@@ -10,11 +10,14 @@ import gc
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
 from app.engine.row import ModelChoice
+from app.models import is_out_of_memory
+from app.schema.errors import OutOfMemory
 
 if TYPE_CHECKING:
     from app.models import LoadedModel
@@ -53,7 +56,7 @@ class PipelineManager:
         model = self._kept.get(choice)
         if model is None:
             self._make_room(choice)
-            model = self._load(choice)
+            model = self._loaded(choice)
             self._kept[choice] = model
             self._trim(keep=choice)
         self._kept.move_to_end(choice)
@@ -76,6 +79,24 @@ class PipelineManager:
     def bytes(self) -> int:
         """Memory that the kept models take, in bytes."""
         return sum(model.bytes() for model in self._kept.values())
+
+    def _loaded(self, choice: ModelChoice) -> LoadedModel:
+        """Loads a choice; where there is no memory for it, once more after everything else has gone."""
+        for last in (False, True):
+            try:
+                return self._load(choice)
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                if last:
+                    raise OutOfMemory(
+                        f"The device has not enough memory for {Path(choice.checkpoint.path).name}.",
+                        field="checkpoint",
+                        hint="Choose a smaller checkpoint or half precision, or close other programs that use the "
+                        "device.",
+                    ) from error
+            self.release()
+        raise AssertionError("the second attempt answers or raises")
 
     def _make_room(self, wanted: ModelChoice) -> None:
         """Before a load: the file's size is the best guess of what it will take."""

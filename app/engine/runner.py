@@ -15,6 +15,7 @@ from torch import Tensor
 
 from app.conditioning import Conditioning, ConditioningSchedule, encode_unit
 from app.language import TextUnit, Tokenizer
+from app.models import is_out_of_memory
 from app.recipes import Decode, Effect, EncodeText, Evaluate
 from app.samplers import ModelSigmas
 from app.schema.errors import NotFiniteResult, OutOfMemory
@@ -44,16 +45,15 @@ class Runner:
         half = len(effects) // 2
         return self.run(model, sigmas, effects[:half]) + self.run(model, sigmas, effects[half:])
 
-    def _attempt(self, model: LoadedModel, sigmas: ModelSigmas, effects: Sequence[Effect]) -> list[Any] | None:
+    def _attempt(
+        self, model: LoadedModel, sigmas: ModelSigmas, effects: Sequence[Effect], tile: int | None = None
+    ) -> list[Any] | None:
         """None when memory ran out; the frames that held tensors are gone by then."""
         try:
             with torch.inference_mode():
-                answers = self._carry_out(model, sigmas, effects)
-        except (torch.OutOfMemoryError, MemoryError):
-            return None
-        except RuntimeError as error:
-            # The CPU allocator has no class of its own for this (pytorch/pytorch issue 50189).
-            if "can't allocate memory" in str(error):
+                answers = self._carry_out(model, sigmas, effects, tile)
+        except Exception as error:
+            if is_out_of_memory(error):
                 return None
             raise
         return [answer.clone() if isinstance(answer, Tensor) else answer for answer in answers]
@@ -64,14 +64,17 @@ class Runner:
             parts = [effect._replace(conditionings=(one,)) for one in effect.conditionings]
             return torch.cat([self.run(model, sigmas, [part])[0] for part in parts])
         if isinstance(effect, Decode) and max(effect.latent.shape[-2:]) > TILE:
-            with torch.inference_mode():
-                return _to_pixels(model.vae.decode(effect.latent, tile=TILE)).clone()
+            answers = self._attempt(model, sigmas, [effect], tile=TILE)
+            if answers is not None:
+                return answers[0]
         raise OutOfMemory(
             "The device has not enough memory for one picture of this size.",
             hint="Choose a smaller width and height, or close other programs that use the device.",
         )
 
-    def _carry_out(self, model: LoadedModel, sigmas: ModelSigmas, effects: Sequence[Effect]) -> list[Any]:
+    def _carry_out(
+        self, model: LoadedModel, sigmas: ModelSigmas, effects: Sequence[Effect], tile: int | None
+    ) -> list[Any]:
         first = effects[0]
         if isinstance(first, Evaluate):
             return _evaluate(model, sigmas, [effect for effect in effects if isinstance(effect, Evaluate)])
@@ -79,7 +82,9 @@ class Runner:
             units = [effect.unit for effect in effects if isinstance(effect, EncodeText)]
             encoded = {unit: self._encode(model, unit) for unit in dict.fromkeys(units)}
             return [encoded[unit] for unit in units]
-        return [_to_pixels(model.vae.decode(effect.latent)) for effect in effects if isinstance(effect, Decode)]
+        return [
+            _to_pixels(model.vae.decode(effect.latent, tile=tile)) for effect in effects if isinstance(effect, Decode)
+        ]
 
     def _encode(self, model: LoadedModel, unit: TextUnit) -> ConditioningSchedule:
         return encode_unit(model.text_encoders, unit, self._tokenizer, size_numbers=model.family.size_numbers)

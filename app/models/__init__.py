@@ -4,7 +4,7 @@ Importing the package brings torch and nothing heavier; diffusers and transforme
 """
 
 from app.models.attention import choose_attention, seamless, use_attention
-from app.models.device import choose_device, memory_of
+from app.models.device import choose_device, is_out_of_memory, memory_of
 from app.models.families import FAMILIES, SD1, SD2, SDXL, SDXL_REFINER, Family, PredictionType, TextEncoderFacts
 from app.models.file_facts import CONFIG_KEY, V_MARKER, ZERO_TERMINAL_SNR_MARKER, describe
 from app.models.loader import load_checkpoint, load_vae
@@ -42,6 +42,7 @@ __all__ = [
     "describe",
     "fingerprint",
     "fit_preview",
+    "is_out_of_memory",
     "load_checkpoint",
     "load_vae",
     "memory_of",

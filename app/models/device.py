@@ -7,6 +7,16 @@ import torch
 
 from app.schema.errors import InvalidField
 
+# Only CUDA's own allocator has a class for this; Apple's, the CPU's (Linux, Windows; pytorch/pytorch issue 50189),
+# cuBLAS and cuDNN say it in words.
+_FULL = (
+    "can't allocate memory",
+    "DefaultCPUAllocator: not enough memory",
+    "MPS backend out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
+
 
 def choose_device(wanted: str | None = None) -> torch.device:
     """The wanted device, or the best there is: CUDA, Apple's, the CPU.
@@ -20,14 +30,21 @@ def choose_device(wanted: str | None = None) -> torch.device:
     try:
         device = torch.device(wanted)
         torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except (RuntimeError, AssertionError, ImportError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InvalidField(
             f"The device '{wanted}' cannot be used: {reason}.",
             field="--device",
             hint="`python3 webui.py doctor` says what this machine has.",
         ) from error
     return device
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """True for what allocators raise when a device or the machine is full."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _FULL)
 
 
 def memory_of(device: torch.device) -> int:

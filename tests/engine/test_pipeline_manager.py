@@ -4,8 +4,10 @@ import gc
 import weakref
 
 import pytest
+import torch
 
 from app.engine import ModelChoice, PipelineManager
+from app.schema.errors import OutOfMemory
 from app.schema.request import FileIdentity
 
 
@@ -101,6 +103,39 @@ def test_a_failed_load_keeps_nothing_and_the_next_works():
         use(manager, choice("broken"))
     use(manager, choice("a"))
     assert manager.in_use == choice("a")
+
+
+class SmallDevice(Disk):
+    """Has room for one model, whatever the budget says."""
+
+    def __call__(self, choice: ModelChoice) -> Weights:
+        if self.room < choice.checkpoint.size:
+            raise torch.OutOfMemoryError("injected")
+        return super().__call__(choice)
+
+    room = 10
+
+
+def test_without_memory_for_a_model_the_others_go_and_it_is_tried_again():
+    disk = SmallDevice()
+    manager = PipelineManager(disk, budget=1000)
+    use(manager, choice("a"))
+    disk.room = 0
+    release = manager.release
+
+    def make_room() -> None:
+        release()
+        disk.room = 10
+
+    manager.release = make_room  # type: ignore[method-assign]
+    use(manager, choice("b"))
+    assert manager.kept(choice("a")) is None
+    assert disk.loaded == ["a", "b"]
+
+
+def test_a_model_that_does_not_fit_at_all_is_named():
+    with pytest.raises(OutOfMemory, match="not enough memory for big"):
+        use(PipelineManager(SmallDevice(), budget=1000), choice("big", size=50))
 
 
 def test_release_drops_all_but_the_pinned():

@@ -4,8 +4,10 @@ import pytest
 import torch
 
 from app.engine import Loading, ModelChoice, Runner
+from app.engine.runner import TILE
 from app.files import Identity
 from app.language import Reading, Timing, Tokenizer, plan_texts
+from app.models import is_out_of_memory
 from app.recipes import Decode, EncodeText, Evaluate
 from app.samplers import ModelSigmas
 from app.schema.errors import ModelChanged, ModelNotFound, NotFiniteResult, OutOfMemory
@@ -124,6 +126,45 @@ def test_without_memory_for_one_row_it_says_so(runner, model, sigmas, monkeypatc
     too_large_above(0, monkeypatch, model)
     with pytest.raises(OutOfMemory, match="smaller width and height"):
         runner.run(model, sigmas, [effect])
+
+
+def decoding_fits_up_to(cells, monkeypatch, model):
+    """Decoding a larger latent than this square runs out of memory."""
+    decode = model.vae.module.decode
+
+    def limited(latent, **named):
+        if max(latent.shape[-2:]) > cells:
+            raise torch.OutOfMemoryError("injected")
+        return decode(latent, **named)
+
+    monkeypatch.setattr(model.vae.module, "decode", limited)
+
+
+def test_a_picture_without_memory_is_decoded_in_tiles(runner, model, sigmas, monkeypatch):
+    decoding_fits_up_to(TILE, monkeypatch, model)
+    (pixels,) = runner.run(model, sigmas, [Decode(torch.zeros(1, 4, 8, TILE + 8))])
+    assert pixels.shape == (3, 64, (TILE + 8) * 8)
+    assert not pixels.is_inference()
+
+
+def test_without_memory_for_one_tile_it_says_so(runner, model, sigmas, monkeypatch):
+    decoding_fits_up_to(4, monkeypatch, model)
+    with pytest.raises(OutOfMemory, match="smaller width and height"):
+        runner.run(model, sigmas, [Decode(torch.zeros(1, 4, 8, TILE + 8))])
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes",
+        "DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes",
+        "MPS backend out of memory (MPS allocated: 9 GB)",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+    ],
+)
+def test_allocators_that_say_it_in_words_are_understood(words):
+    assert is_out_of_memory(RuntimeError(words))
+    assert not is_out_of_memory(RuntimeError("shapes do not fit"))
 
 
 def test_not_a_number_is_no_picture(runner, model, sigmas):
