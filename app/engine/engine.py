@@ -6,6 +6,7 @@ step() reads: admit, group, run, advance. Owned by one thread. A row that fails 
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -96,6 +97,7 @@ class Engine:
         events = self._end_skipped()
         group = self._next_group()
         if not group:
+            self._announced = None
             return events
         choice = group[0].choice
         if self._pipelines.kept(choice) is None and self._announced != choice:
@@ -179,7 +181,12 @@ class Engine:
         if row.denoised is None or model is None:
             return []
         row.previewed = self._clock()
-        image = thumbnail(row.denoised, model.preview)
+        try:
+            image = thumbnail(row.denoised, model.preview)
+        except Exception:
+            logger.exception("Job %s, picture %d cannot be previewed", row.plan.job, row.plan.image)
+            row.previewed = math.inf
+            return []
         return [RowPreviewed(row.plan.job, row.plan.image, row.step + 1, image.width, image.height, image.tobytes())]
 
     def _end_skipped(self) -> list[RowEvent]:

@@ -141,6 +141,18 @@ def test_thumbnails_are_made_for_watched_jobs_only():
     assert len(previews[0].rgb) == previews[0].width * previews[0].height * 3
 
 
+def test_a_checkpoint_with_a_wrong_preview_table_is_drawn_without_previews(caplog):
+    engine, _, _ = formula_engine()
+    engine.watch({"j"})
+    submit(engine, image_plans("j"))
+    step_until(engine, lambda event: isinstance(event, ModelLoading))
+    engine.step()
+    engine._pipelines.kept(engine._pipelines.in_use).preview = ((0.0, 0.0, 0.0),)
+    events = run_to_end(engine)
+    assert [type(event) for event in events if not isinstance(event, RowAdvanced)] == [RowFinished]
+    assert caplog.text.count("cannot be previewed") == 1
+
+
 def test_two_jobs_with_two_checkpoints_each_get_theirs_without_needless_swaps():
     engine, _, loaded = formula_engine(patience=1000)
     submit(engine, image_plans("one", checkpoint="a"), image_plans("two", owner="bob", checkpoint="b"))

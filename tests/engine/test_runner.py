@@ -10,7 +10,7 @@ from app.language import Reading, Timing, Tokenizer, plan_texts
 from app.models import is_out_of_memory
 from app.recipes import Decode, EncodeText, Evaluate
 from app.samplers import ModelSigmas
-from app.schema.errors import ModelChanged, ModelNotFound, NotFiniteResult, OutOfMemory
+from app.schema.errors import ModelChanged, ModelNotFound, NotFiniteResult, OutOfMemory, UnsupportedModel
 from app.schema.request import FileIdentity
 from tests.models.checkpoints import write_tiny_checkpoint
 
@@ -183,3 +183,33 @@ def test_a_file_that_is_gone_is_named(file):
     gone = file.model_copy(update={"path": file.path + ".gone.safetensors"})
     with pytest.raises(ModelNotFound, match=r"tiny\.safetensors\.gone"):
         Loading(torch.device("cpu"))(ModelChoice(gone, None, "fp32"))
+
+
+def identity(path):
+    found = Identity.of(path)
+    return FileIdentity(path=found.path, size=found.size, mtime_ns=found.mtime_ns)
+
+
+def test_a_checkpoint_without_a_vae_is_drawn_with_the_one_that_was_chosen(file, tmp_path):
+    bare = identity(write_tiny_checkpoint(tmp_path / "bare.safetensors", without=("first_stage_model.",)))
+    model = Loading(torch.device("cpu"))(ModelChoice(bare, file, "bf16"))
+    assert model.vae.scaling_factor == model.family.scaling_factor
+    assert model.vae.dtype == torch.bfloat16
+    assert model.vae.file == (file.path, file.size, file.mtime_ns)
+
+
+def test_another_vae_makes_another_fingerprint(file, model):
+    assert Loading(torch.device("cpu"))(ModelChoice(file, file, "fp32")).fingerprint != model.fingerprint
+
+
+def test_a_vae_that_does_not_fit_is_refused_in_words(file, tmp_path):
+    coarse = write_tiny_checkpoint(tmp_path / "coarse.safetensors", vae_channels=(32, 32, 32))
+    with pytest.raises(UnsupportedModel, match=r"coarse\.safetensors does not fit tiny\.safetensors"):
+        Loading(torch.device("cpu"))(ModelChoice(file, identity(coarse), "fp32"))
+
+
+def test_a_vae_that_is_gone_is_the_fault_of_its_own_field(file):
+    gone = file.model_copy(update={"path": file.path + ".gone.safetensors"})
+    with pytest.raises(ModelNotFound) as caught:
+        Loading(torch.device("cpu"))(ModelChoice(file, gone, "fp32"))
+    assert caught.value.field == "vae"
