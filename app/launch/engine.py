@@ -66,8 +66,13 @@ class Precision:
 
 def device_memory() -> Mapping[str, Any]:
     """A1111's `cuda` part of the memory route, in bytes; asks torch only where it is imported already."""
-    torch = sys.modules.get("torch")
-    if torch is None or not torch.cuda.is_available():
+    if "torch" not in sys.modules:
+        return {"error": "unavailable"}
+    # Not new, but perhaps half done on the engine's thread: this waits until it is whole.
+    import torch  # noqa: PLC0415
+
+    # Where nothing draws on CUDA yet, asking would make a context and take some hundred megabytes for it.
+    if not torch.cuda.is_initialized():
         return {"error": "unavailable"}
     free, total = torch.cuda.mem_get_info()
     counted = torch.cuda.memory_stats()

@@ -30,7 +30,7 @@ def serve(options: LaunchOptions, workshop: Workshop) -> int:
     listener = bind(options)
     port = listener.getsockname()[1]
     shown = "127.0.0.1" if options.host in ("0.0.0.0", "::") else options.host
-    address = f"http://{shown}:{port}"
+    address = f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
     server = uvicorn.Server(
         uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=3, lifespan="on", ws="none")
     )
