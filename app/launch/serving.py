@@ -7,6 +7,7 @@ import sys
 import threading
 import webbrowser
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -15,8 +16,8 @@ from app import access
 from app.api import create_application, events_router, jobs_router, lists_router, models_router, sdapi_router
 from app.launch.engine import device_memory
 from app.launch.workshop import Workshop
-from app.schema.errors import CannotWrite
-from app.schema.flags import LaunchOptions, read_logins
+from app.schema.errors import CannotWrite, InvalidField
+from app.schema.flags import LaunchOptions, Login, read_logins
 
 WARM_UP_DELAY = 4.0
 """Seconds after the page is up until torch is imported unasked; the page's own first load is over by then."""
@@ -122,7 +123,7 @@ def access_rules(options: LaunchOptions) -> access.Access:
     if options.gradio_auth is not None:
         page |= dict(read_logins(options.gradio_auth.get_secret_value()))
     if options.gradio_auth_path is not None:
-        page |= dict(read_logins(options.gradio_auth_path.read_text(encoding="utf-8")))
+        page |= dict(logins_in(options.gradio_auth_path))
     api = dict(read_logins(options.api_auth.get_secret_value())) if options.api_auth is not None else {}
     return access.Access(
         page_logins=page,
@@ -132,6 +133,21 @@ def access_rules(options: LaunchOptions) -> access.Access:
         hosts=("*.gradio.live",) if options.share else (),
         origins=options.cors_allow_origins,
     )
+
+
+def logins_in(path: Path) -> tuple[Login, ...]:
+    """The logins of a file. Raises InvalidField when it cannot be read or holds something else."""
+    hint = "It holds user:password, one a line."
+    try:
+        return read_logins(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        reason = f"The file of logins {path} cannot be read: {error.strerror}."
+        raise InvalidField(reason, field="--gradio-auth-path", hint=hint) from error
+    except ValueError as error:
+        # Without the cause: a UnicodeDecodeError holds the passwords.
+        what = "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
+        reason = f"The file of logins {path} cannot be used: {what}."
+        raise InvalidField(reason, field="--gradio-auth-path", hint=hint) from None
 
 
 def flags_shown(options: LaunchOptions) -> Mapping[str, Any]:
