@@ -18,7 +18,7 @@ from app.language import TextUnit, Tokenizer
 from app.models import is_out_of_memory
 from app.recipes import Decode, Effect, EncodeText, Evaluate
 from app.samplers import ModelSigmas
-from app.schema.errors import NotFiniteResult, OutOfMemory
+from app.schema.errors import NotFiniteResult, OutOfMemory, UnsupportedModel
 
 if TYPE_CHECKING:
     from app.models import LoadedModel
@@ -119,6 +119,7 @@ def _call(model: LoadedModel, sigmas: ModelSigmas, rows: Sequence[tuple[Evaluate
     """
     device, dtype = model.device, model.dtype
     x = torch.cat([effect.x for effect, _ in rows]).to(device, torch.float32)
+    _require_channels(model, x.shape[1])
     levels = [effect.sigma for effect, _ in rows]
     times = [
         float(sigmas.sigma_to_t(effect.sigma)) if effect.timestep is None else effect.timestep for effect, _ in rows
@@ -143,6 +144,18 @@ def _call(model: LoadedModel, sigmas: ModelSigmas, rows: Sequence[tuple[Evaluate
             hint="Start with --precision fp32 (or --no-half), or choose another checkpoint.",
         )
     return denoised
+
+
+def _require_channels(model: LoadedModel, given: int) -> None:
+    """Raises UnsupportedModel for a U-Net that reads more than the latent (inpainting: 9, instruct-pix2pix: 8)."""
+    wanted = model.unet.config.in_channels
+    if wanted != given:
+        raise UnsupportedModel(
+            f"This checkpoint reads {wanted} channels, a mask or a picture beside the latent's {given}; "
+            "it cannot draw from text alone.",
+            field="checkpoint",
+            hint="Choose a checkpoint that is not made for inpainting or for editing.",
+        )
 
 
 def _added(model: LoadedModel, conditionings: Sequence[Conditioning]) -> dict[str, Tensor] | None:

@@ -213,3 +213,11 @@ def test_a_vae_that_is_gone_is_the_fault_of_its_own_field(file):
     with pytest.raises(ModelNotFound) as caught:
         Loading(torch.device("cpu"))(ModelChoice(file, gone, "fp32"))
     assert caught.value.field == "vae"
+
+
+@pytest.mark.parametrize("channels", [8, 9])
+def test_a_checkpoint_that_wants_more_than_a_latent_is_refused_in_words(channels, runner, model, sigmas, tmp_path):
+    editing = identity(write_tiny_checkpoint(tmp_path / "editing.safetensors", in_channels=channels))
+    loaded = Loading(torch.device("cpu"))(ModelChoice(editing, None, "fp32"))
+    with pytest.raises(UnsupportedModel, match=f"reads {channels} channels"):
+        runner.run(loaded, sigmas, [evaluation(runner, model, sigmas, "a cat")])
