@@ -35,6 +35,8 @@ FRESH = 5_000_000
 SEEDS = 20
 MANY_SEEDS = "a red house on a meadow by day"
 FILLERS = ", masterpiece, best quality, highly detailed, 8k, trending on artstation"
+STRANGERS = ", volumetric lighting, bokeh, octane render, elegant, matte painting"
+"""Words that no training caption has; FILLERS all stand in some."""
 FILLED = 20
 ON = {"meadow": "on a meadow", "sea": "by the sea", "snow": "in the snow", "desert": "in the desert"}
 AT = {"day": "by day", "sunset": "at sunset", "night": "at night"}
@@ -104,12 +106,21 @@ def variety(artist: Artist) -> list[Line]:
     seeds = artist.draw((MANY_SEEDS, seed) for seed in range(1, SEEDS + 1))
     nearest = min(rmse(one, other) for one, other in combinations(seeds, 2))
     asked = [(question.prompt, question.seed) for question in questions(FILLED)]
-    filled = artist.draw((prompt + FILLERS, seed) for prompt, seed in asked)
-    changes = [rmse(one, other) for one, other in zip(artist.draw(asked), filled, strict=True)]
+    filled, strange = (
+        [
+            rmse(plain, other)
+            for plain, other in zip(
+                artist.draw(asked), artist.draw((prompt + words, seed) for prompt, seed in asked), strict=True
+            )
+        ]
+        for words in (FILLERS, STRANGERS)
+    )
     return [
         Line(f"{SEEDS} seeds of one prompt: RMSE of the nearest pair", nearest, least=10, share=False),
-        Line(f"filler words: mean RMSE of {FILLED} pairs", statistics.fmean(changes), most=20, share=False),
-        Line("filler words: largest RMSE", max(changes), share=False),
+        Line(f"filler words: mean RMSE of {FILLED} pairs", statistics.fmean(filled), most=20, share=False),
+        Line("filler words: largest RMSE", max(filled), share=False),
+        Line("words never trained: mean RMSE", statistics.fmean(strange), most=20, share=False),
+        Line("words never trained: largest RMSE", max(strange), share=False),
     ]
 
 

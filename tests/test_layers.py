@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -44,3 +45,22 @@ def test_the_set_up_needs_the_standard_library_alone(tmp_path: Path) -> None:
     bare = [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, {str(PROGRAM)!r}); {program}"]
     child = subprocess.run(bare, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (child.stdout.strip(), child.stderr) == ("whole", "")
+
+
+def foreign_imports(file: Path) -> set[str]:
+    """What a file of an extension imports of this program beside its interface."""
+    names: list[str] = []
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names.append(node.module or "")
+    return {name for name in names if name.partition(".")[0] == "app"} - {"app.extension_api"}
+
+
+def test_built_in_extensions_import_their_own_interface_alone(tmp_path: Path) -> None:
+    wrong = tmp_path / "extension.py"
+    wrong.write_text("import app.engine.engine\nfrom app.jobs import Jobs\nfrom app.extension_api import hook\n")
+    assert foreign_imports(wrong) == {"app.engine.engine", "app.jobs"}
+    for file in (PROGRAM / "extensions").rglob("*.py"):
+        assert foreign_imports(file) == set(), file

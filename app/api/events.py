@@ -14,6 +14,8 @@ from starlette.responses import Response, StreamingResponse
 from app.access import Caller, caller_of
 from app.jobs import Jobs, Told
 
+LARGEST_ID = 2**63 - 1
+"""Of a row in SQLite."""
 HEARTBEAT = 15.0
 """Seconds of silence after which a comment is sent, so that proxies keep the connection."""
 
@@ -32,6 +34,7 @@ def events_router(jobs: Jobs, heartbeat: float = HEARTBEAT) -> APIRouter:
     ) -> Response:
         """Everything that happened to a job and will happen, until it is over; 204 when all of it is known."""
         last = int(last_event_id) if last_event_id and last_event_id.isdecimal() else after
+        last = max(0, min(last, LARGEST_ID))
         if jobs.get(id, caller.scope).over and not jobs.stored_events(id, last):
             return Response(status_code=204)  # ends the reconnecting of a browser's EventSource
         headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}

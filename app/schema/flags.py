@@ -192,6 +192,9 @@ def read_logins(text: str) -> tuple[Login, ...]:
         if not (user and colon and password):
             raise ValueError(f"login {number} is not of the form user:password")
         logins.append(Login(user, password))
+    if not logins:
+        # Taken for "no login wanted", an empty text would open the server.
+        raise ValueError("it names no login")
     return tuple(logins)
 
 
