@@ -141,7 +141,9 @@ def _call(model: LoadedModel, sigmas: ModelSigmas, rows: Sequence[tuple[Evaluate
     if not bool(torch.isfinite(denoised).all()):
         raise NotFiniteResult(
             f"The U-Net gave values that are not numbers in {str(dtype).removeprefix('torch.')}.",
-            hint="Start with --precision fp32 (or --no-half), or choose another checkpoint.",
+            hint="Choose another checkpoint; this one's weights are broken."
+            if dtype == torch.float32
+            else "Start with --precision fp32 (or --no-half), or choose another checkpoint.",
         )
     return denoised
 
