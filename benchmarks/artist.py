@@ -40,7 +40,7 @@ class Artist:
         identity = Identity.of(path)
         self.file = FileIdentity(path=identity.path, size=identity.size, mtime_ns=identity.mtime_ns)
         self.sha256 = library.hash(entry)
-        self.settings: dict[str, Any] = {**recommended(entry), "steps": steps, "precision": Precision(options)()}
+        self.settings: dict[str, Any] = {**recommended(entry), "steps": steps, "precision": Precision(options)("auto")}
         self.seconds = 0.0
         self.memory = 0
         self._engine = make_engine(options, ExtensionHost((), Registry()), lambda rows: None)

@@ -22,8 +22,7 @@ from typing import Any, NamedTuple
 import psutil
 import torch
 
-from app.engine import Loading
-from app.engine.row import ModelChoice
+from app.engine import Loading, ModelChoice
 from app.language import BOS, EOS, Tokenizer
 from app.launch.workshop import Workshop, open_workshop
 from app.models import choose_device

@@ -30,11 +30,11 @@ class Resolver:
     """What resolution needs to know of this machine.
 
     default_checkpoint: the name that "" stands for, itself "" when none was chosen. styles: those in styles.csv now.
-    precision: what 'auto' means here: 'fp32', 'bf16' or 'fp16'.
+    precision: what a request's word ('auto' too) comes to here: 'fp32', 'bf16' or 'fp16'.
     """
 
     library: ModelLibrary
-    precision: Callable[[], str]
+    precision: Callable[[str], str]
     default_checkpoint: Callable[[], str] = lambda: ""
     styles: Callable[[], Iterable[Style]] = lambda: ()
     draw_seed: Callable[[], int] = draw_seed
@@ -58,7 +58,7 @@ class Resolver:
                 "checkpoint": checkpoint.title,
                 "seed": self.draw_seed() if request.seed == -1 else request.seed,
                 "variation_seed": self.draw_seed() if request.variation_seed == -1 else request.variation_seed,
-                "precision": self.precision() if request.precision == "auto" else request.precision,
+                "precision": self.precision(request.precision),
             }
         )
         # What cannot be encoded is refused now, not when its turn comes.

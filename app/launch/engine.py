@@ -41,27 +41,31 @@ def make_engine(options: LaunchOptions, extensions: ExtensionHost, before_group:
 
 
 class Precision:
-    """What 'auto' means on this machine. Asks torch only where the flags and the machine leave it open."""
+    """What a request's precision comes to on this machine, so that the infotext says what was computed in.
+
+    Asks torch, and so is slow the first time; a job that was just submitted wants torch anyway.
+    """
 
     def __init__(self, options: LaunchOptions) -> None:
         self._options = options
         self._lock = threading.Lock()
-        self._known: str | None = None
+        self._known: dict[str, str] = {}
 
-    def __call__(self) -> str:
-        """'fp32', 'bf16' or 'fp16'."""
+    def __call__(self, wanted: str) -> str:
+        """'fp32', 'bf16' or 'fp16' for one of these words or 'auto', which means the flags'."""
         with self._lock:
-            if self._known is None:
-                self._known = self._find()
-            return self._known
+            if wanted not in self._known:
+                self._known[wanted] = self._find(wanted)
+            return self._known[wanted]
 
-    def _find(self) -> str:
+    def _find(self, wanted: str) -> str:
         options = self._options
-        # Late on purpose, and only where a job is submitted: then torch is wanted anyway.
+        # Late on purpose: the page answers before torch is imported.
         from app.models import choose_device, choose_precision  # noqa: PLC0415
 
         device = choose_device(options.wanted_device)
-        return choose_precision(device.type, options.wanted_precision, no_half=options.no_half).name
+        word = options.wanted_precision if wanted == "auto" else wanted
+        return choose_precision(device.type, word, no_half=options.no_half).name
 
 
 def device_memory() -> Mapping[str, Any]:

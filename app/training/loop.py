@@ -87,15 +87,10 @@ def run(
         optimizer.zero_grad(set_to_none=True)
         loss = lesson.loss(state.step)
         value = loss.item()
-        if not math.isfinite(value):
-            raise TrainingProblem(
-                f"The loss of step {state.step + 1} is {value}.",
-                field="learning_rate",
-                hint="Take a lower learning rate; the run goes on from its newest snapshot.",
-            )
+        _require_finite("loss", value, state.step)
         loss.backward()
-        if settings.clip:
-            torch.nn.utils.clip_grad_norm_(parameters.values(), settings.clip)
+        norm = torch.nn.utils.clip_grad_norm_(parameters.values(), settings.clip or math.inf)
+        _require_finite("gradient norm", norm.item(), state.step)
         optimizer.step()
         state.step += 1
         _follow(state, parameters, settings)
@@ -104,6 +99,16 @@ def run(
             snapshots.save(_snapshot(state, parameters, optimizer, facts))
             saved = time.monotonic()
     return state
+
+
+def _require_finite(what: str, value: float, step: int) -> None:
+    """Stops before weights that are no numbers could reach a snapshot."""
+    if not math.isfinite(value):
+        raise TrainingProblem(
+            f"The {what} of step {step + 1} is {value}.",
+            field="learning_rate",
+            hint="Take a lower learning rate; the run goes on from its newest snapshot.",
+        )
 
 
 def resume(

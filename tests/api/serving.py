@@ -80,7 +80,7 @@ def build_server(
     worker = Worker(store, bus, writer, inflight, make_engine)
     resolver = Resolver(
         library,
-        precision=lambda: "fp32",
+        precision=lambda wanted: "fp32" if wanted == "auto" else wanted,
         default_checkpoint=lambda: settings.values().sd_model_checkpoint,
         styles=lambda: read_styles(folders.data / "styles.csv"),
     )

@@ -25,6 +25,14 @@ def vae(file: Path) -> None:
     write_safetensors(file, VAE)
 
 
+def as_fp32(wanted: str) -> str:
+    return "fp32" if wanted == "auto" else wanted
+
+
+def as_bf16(wanted: str) -> str:
+    return "bf16" if wanted == "auto" else wanted
+
+
 @pytest.fixture
 def folders(tmp_path: Path) -> Folders:
     folders = Folders.of(data_dir=tmp_path / "data", program_dir=tmp_path / "program")
@@ -35,7 +43,7 @@ def folders(tmp_path: Path) -> Folders:
 
 @pytest.fixture
 def resolver(folders: Folders) -> Resolver:
-    return Resolver(ModelLibrary(folders), precision=lambda: "bf16", draw_seed=lambda: 42)
+    return Resolver(ModelLibrary(folders), precision=as_bf16, draw_seed=lambda: 42)
 
 
 def test_minus_one_becomes_a_number(resolver: Resolver) -> None:
@@ -76,7 +84,7 @@ def test_without_a_name_the_chosen_checkpoint_serves_and_the_starter_comes_last(
     checkpoint(folders.checkpoints[0] / "a" / "starter.safetensors")
     library = ModelLibrary(folders)
     chosen = ["zebra"]
-    resolver = Resolver(library, precision=lambda: "fp32", default_checkpoint=lambda: chosen[0])
+    resolver = Resolver(library, precision=as_fp32, default_checkpoint=lambda: chosen[0])
     assert resolver(GenerationRequest()).checkpoint_name == "zebra"
     chosen[0] = "gone meanwhile"
     assert resolver(GenerationRequest()).checkpoint_name == "first"
@@ -90,7 +98,7 @@ def test_without_a_name_the_chosen_checkpoint_serves_and_the_starter_comes_last(
 def test_a_first_checkpoint_put_there_meanwhile_is_found(folders: Folders) -> None:
     file = folders.checkpoints[0] / "first.safetensors"
     aside = file.rename(folders.data / "aside")
-    resolver = Resolver(ModelLibrary(folders), precision=lambda: "fp32")
+    resolver = Resolver(ModelLibrary(folders), precision=as_fp32)
     with pytest.raises(ModelNotFound):
         resolver(GenerationRequest())
     aside.rename(file)
@@ -100,13 +108,13 @@ def test_a_first_checkpoint_put_there_meanwhile_is_found(folders: Folders) -> No
 def test_no_checkpoint_at_all_says_what_to_do(folders: Folders) -> None:
     (folders.checkpoints[0] / "first.safetensors").unlink()
     with pytest.raises(ModelNotFound, match="models/Stable-diffusion"):
-        Resolver(ModelLibrary(folders), precision=lambda: "fp32")(GenerationRequest())
+        Resolver(ModelLibrary(folders), precision=as_fp32)(GenerationRequest())
 
 
 def test_a_vae_is_found_by_name_or_beside_the_checkpoint(folders: Folders) -> None:
     vae(folders.vaes[0] / "other.safetensors")
     vae(folders.checkpoints[0] / "first.vae.safetensors")
-    resolver = Resolver(ModelLibrary(folders), precision=lambda: "fp32")
+    resolver = Resolver(ModelLibrary(folders), precision=as_fp32)
 
     def vae_of(name: str) -> str | None:
         found = resolver(GenerationRequest(vae=name)).vae
@@ -145,7 +153,7 @@ def test_unknown_samplers_and_schedules_are_refused(resolver: Resolver) -> None:
 
 def test_styles_become_text_and_comments_go(folders: Folders) -> None:
     styles = [Style("oil", "{prompt}, oil on canvas", "photo"), Style("dark", "at night")]
-    resolver = Resolver(ModelLibrary(folders), precision=lambda: "fp32", styles=lambda: styles)
+    resolver = Resolver(ModelLibrary(folders), precision=as_fp32, styles=lambda: styles)
     resolved = resolver(
         GenerationRequest(prompt="a cat # or two", negative_prompt="dog", styles=("oil", "dark"))
     ).request
@@ -174,7 +182,7 @@ def test_a_resolved_request_resolves_to_itself(resolver: Resolver) -> None:
 def test_hashes_are_added_before_the_first_infotext_and_stored(folders: Folders, tmp_path: Path) -> None:
     library = ModelLibrary(folders)
     store = Store(tmp_path / "jobs.sqlite3")
-    resolver = Resolver(library, precision=lambda: "fp32")
+    resolver = Resolver(library, precision=as_fp32)
     job = store.add("anna", GenerationRequest(), resolver(GenerationRequest()))
     assert job.resolved.checkpoint.sha256 is None
     hashed = AddHashes(library, store)(job)
@@ -186,7 +194,11 @@ def test_hashes_are_added_before_the_first_infotext_and_stored(folders: Folders,
 def test_a_replaced_file_goes_without_a_hash(folders: Folders, tmp_path: Path) -> None:
     library = ModelLibrary(folders)
     store = Store(tmp_path / "jobs.sqlite3")
-    job = store.add("anna", GenerationRequest(), Resolver(library, precision=lambda: "fp32")(GenerationRequest()))
+    job = store.add(
+        "anna",
+        GenerationRequest(),
+        Resolver(library, precision=as_fp32)(GenerationRequest()),
+    )
     file = folders.checkpoints[0] / "first.safetensors"
     file.write_bytes(file.read_bytes() + b"more")
     library.refresh()
