@@ -6,7 +6,7 @@ import functools
 import logging
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from logging.handlers import RotatingFileHandler
@@ -58,37 +58,36 @@ def open_workshop(options: LaunchOptions) -> Iterator[Workshop]:
     """
     folders = folders_of(options)
     folders.create()
-    lock = DataFolderLock(folders.state)
-    log_file = log_to(folders, options.loglevel or "INFO")
-    settings = settings_of(folders)
-    library = ModelLibrary(folders, folders.state / "library.sqlite")
-    registry = Registry()
-    extensions = ExtensionHost(dict.fromkeys((folders.program / "extensions", folders.data / "extensions")), registry)
-    extensions.load()
-    images = Images(folders)
-    bus = Bus()
-    store = Store(folders.state / "jobs.sqlite", bus.publish)
-    inflight = Inflight(folders.state / "inflight.bin")
-    recover(store, inflight, images.is_whole, log_file)
-    add_hashes = AddHashes(library, store) if not options.no_hashing else lambda job: job
-    writer = Writer(
-        store,
-        PicturesBySettings(images, settings),
-        add_hashes=add_hashes,
-        extra_entries=registry.image_saving,
-        job_ended=registry.job_finished,
-    )
-    worker = Worker(store, bus, writer, inflight, functools.partial(make_engine, options, extensions))
-    resolver = resolver_of(options, library, settings, folders)
-    jobs = Jobs(folders.data, store, bus, worker, resolver)
-    worker.start()
-    try:
+    with ExitStack() as closing:
+        lock = DataFolderLock(folders.state)
+        closing.callback(lock.release)
+        log_file = closing.enter_context(logging_to(folders, options.loglevel or "INFO"))
+        settings = settings_of(folders)
+        library = ModelLibrary(folders, folders.state / "library.sqlite")
+        closing.callback(library.close)
+        registry = Registry()
+        places = dict.fromkeys((folders.program / "extensions", folders.data / "extensions"))
+        extensions = ExtensionHost(places, registry)
+        extensions.load()
+        images = Images(folders)
+        bus = Bus()
+        store = Store(folders.state / "jobs.sqlite", bus.publish)
+        closing.callback(store.close)
+        inflight = Inflight(folders.state / "inflight.bin")
+        recover(store, inflight, images.is_whole, log_file)
+        writer = Writer(
+            store,
+            PicturesBySettings(images, settings),
+            add_hashes=AddHashes(library, store) if not options.no_hashing else lambda job: job,
+            extra_entries=registry.image_saving,
+            job_ended=registry.job_finished,
+        )
+        worker = Worker(store, bus, writer, inflight, functools.partial(make_engine, options, extensions))
+        resolver = resolver_of(options, library, settings, folders)
+        jobs = Jobs(folders.data, store, bus, worker, resolver)
+        worker.start()
+        closing.callback(worker.close)
         yield Workshop(folders, lock, settings, library, registry, resolver, worker, jobs)
-    finally:
-        worker.close()
-        store.close()
-        library.close()
-        lock.release()
 
 
 def starting_request(resolver: Resolver, checkpoint: str = "") -> GenerationRequest:
@@ -113,13 +112,24 @@ def resolver_of(options: LaunchOptions, library: ModelLibrary, settings: Setting
     )
 
 
-def log_to(folders: Folders, level: str) -> Path:
-    """Warnings to the terminal, all of the level to the data folder's log file; returns its path."""
+@contextmanager
+def logging_to(folders: Folders, level: str) -> Iterator[Path]:
+    """Warnings go to the terminal, all of the level to the data folder's log file, whose path it gives."""
     path = folders.state / "easel.log"
     to_file = RotatingFileHandler(path, maxBytes=2_000_000, backupCount=3, encoding="utf-8")
     to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     to_terminal = logging.StreamHandler(sys.stderr)
     to_terminal.setLevel(max(logging.WARNING, logging.getLevelName(level)) if level != "DEBUG" else logging.DEBUG)
     to_terminal.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
-    logging.basicConfig(level=level, handlers=[to_file, to_terminal], force=True)
-    return path
+    root = logging.getLogger()
+    before = root.level
+    root.setLevel(level)
+    for handler in (to_file, to_terminal):
+        root.addHandler(handler)
+    try:
+        yield path
+    finally:
+        root.setLevel(before)
+        for handler in (to_file, to_terminal):
+            root.removeHandler(handler)
+            handler.close()
