@@ -121,14 +121,23 @@ def progress_answer(jobs: Jobs, caller: Caller, skip_current_image: bool = False
     request = job.resolved.request
     progress, preview = (jobs.progress(job.id), None) if skip_current_image else jobs.latest(job.id)
     started = timestamp(job.started or job.submitted)
+    stopping = jobs.stopping(job.id)
     if progress is None:
         return _progress_shape(
-            0.01, 0.0, started, job=job.id, job_count=request.batch_count, steps=request.steps, text="Waiting"
+            0.01,
+            0.0,
+            started,
+            stopping=stopping,
+            job=job.id,
+            job_count=request.batch_count,
+            steps=request.steps,
+            text="Waiting",
         )
     return _progress_shape(
         max(progress.progress, 0.01),
         progress.eta or 0.0,
         started,
+        stopping=stopping,
         job=job.id,
         job_count=request.batch_count,
         job_no=progress.image // request.batch_size,
@@ -144,6 +153,7 @@ def _progress_shape(
     eta: float,
     started: str,
     *,
+    stopping: bool = False,
     job: str = "",
     job_count: int = 0,
     job_no: int = 0,
@@ -157,8 +167,8 @@ def _progress_shape(
         "eta_relative": eta,
         "state": {
             "skipped": False,
-            "interrupted": False,
-            "stopping_generation": False,
+            "interrupted": stopping,
+            "stopping_generation": stopping,
             "job": job,
             "job_count": job_count,
             "job_timestamp": started,

@@ -73,6 +73,10 @@ class Jobs:
         if self._store.ask_to_stop(id, "interrupt") == "running":
             self._worker.order(Order("interrupt", id))
 
+    def stopping(self, id: str) -> bool:
+        """Whether the job was asked to end before its last picture (interrupted or cancelled)."""
+        return bool(self._store.stop_of(id))
+
     def skip(self, id: str, owner: str | None = None) -> None:
         """Ends the pictures in flight as they are; the job goes on with the next."""
         self.get(id, owner)

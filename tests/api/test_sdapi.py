@@ -292,8 +292,10 @@ def test_progress_tells_step_and_picture(gate: Gated) -> None:
 def test_interrupt_answers_with_the_picture_so_far(gate: Gated) -> None:
     client, engine = gate.client, gate.engine
     call, answers = running(client, engine, n_iter=3)
+    assert client.get("/sdapi/v1/progress").json()["state"]["interrupted"] is False
     answer = client.post("/sdapi/v1/interrupt")
     assert (answer.status_code, answer.json()) == (200, {})
+    assert client.get("/sdapi/v1/progress").json()["state"]["interrupted"] is True
     engine().open_for_good.set()
     call.join()
     assert answers[0].status_code == 200
