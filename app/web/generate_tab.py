@@ -85,6 +85,7 @@ def _settings(made: Widgets) -> None:
                 made[first] = widget(first)
                 made[second] = widget(second)
     made["reset"] = gr.Button("Reset the form", elem_id="txt2img_reset", size="sm")
+    made["remember"] = gr.Button(visible="hidden", elem_id="txt2img_remember")
 
 
 def _results() -> str:

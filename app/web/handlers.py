@@ -77,7 +77,10 @@ def wire(made: Mapping[str, Any], *, jobs: Jobs, settings: Settings, menus: Mode
     made["refresh"].click(
         refresh, [made["checkpoint"], made["vae"]], [made["checkpoint"], made["vae"]], preprocess=False, **_QUIET
     )
-    gr.on([field.change for field in fields], None, fields, None, js="(...values) => easel.remember(values)")
+    remember: dict[str, Any] = {"js": "(...values) => easel.remember(values)", "trigger_mode": "multiple"}
+    gr.on([field.change for field in fields], None, fields, None, **remember)
+    # A change that Gradio announced before its own store held the value would be lost; the script presses this later.
+    made["remember"].click(None, fields, None, **remember)
     made["swap"].click(
         None, [made["width"], made["height"]], [made["width"], made["height"]], js="(width, height) => [height, width]"
     )

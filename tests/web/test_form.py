@@ -78,6 +78,7 @@ def test_sizes_follow_the_checkpoint_until_they_are_changed(page: Page, site: Si
     assert number(page, "height") == "96"
     page.locator("#txt2img_height input[type=number]").fill("200")
     page.locator("#txt2img_height input[type=number]").blur()
+    expect(page.locator("#txt2img_height input[type=number]")).to_have_value("200")
     page.wait_for_function("JSON.parse(easel.memory()).values.height === 200")
     page.click("#setting_sd_model_checkpoint input")
     page.get_by_role("option", name="other.safetensors").click()

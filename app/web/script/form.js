@@ -37,6 +37,12 @@ window.easel = (() => {
     countTokens(now);
   }
 
+  let settling = 0;
+  for (const event of ["input", "focusout"]) document.addEventListener(event, () => {
+    clearTimeout(settling);
+    settling = setTimeout(() => document.getElementById("txt2img_remember")?.click(), 300);
+  });
+
   const COUNTERS = { prompt: "txt2img_token_counter", negative_prompt: "txt2img_negative_token_counter" };
   let counted = "", counting = 0;
   function countTokens(values) {
