@@ -25,6 +25,7 @@ from app.files.picture_info import PictureInfo, read_infotext, read_picture_info
 from app.files.recognise import Recognised, recognise
 from app.files.recommended import recommended
 from app.files.sidecars import Sidecars, config_of, preview_of, sidecars
+from app.files.thumbnails import Thumbnails
 from app.files.whole_file import write_whole
 
 __all__ = [
@@ -58,6 +59,7 @@ __all__ = [
     "Stub",
     "Summary",
     "TensorPlace",
+    "Thumbnails",
     "children_of",
     "config_of",
     "encode",
