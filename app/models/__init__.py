@@ -11,6 +11,7 @@ from app.models.loader import load_checkpoint, load_vae
 from app.models.model import LoadedModel, Recommended, TokenVectors, alphas_cumprod, fingerprint
 from app.models.precision import Precision, choose_precision
 from app.models.previews import fit_preview, thumbnail
+from app.models.progress import Progress
 from app.models.text_encoder import EncodedText, TextEncoder
 from app.models.vae import Vae
 from app.models.writer import Entry, write_checkpoint, write_tensors
@@ -30,6 +31,7 @@ __all__ = [
     "LoadedModel",
     "Precision",
     "PredictionType",
+    "Progress",
     "Recommended",
     "TextEncoder",
     "TextEncoderFacts",

@@ -20,6 +20,7 @@ from app.models.fill import fill, fill_text_encoder, some
 from app.models.keys import unet_sources, vae_sources
 from app.models.model import LoadedModel, Recommended, alphas_cumprod, fingerprint
 from app.models.precision import Precision
+from app.models.progress import Meter, Progress
 from app.models.shapes import below, vae_shape
 from app.models.text_encoder import TextEncoder
 from app.models.vae import Vae
@@ -43,12 +44,13 @@ def load_checkpoint(
     precision: Precision = FULL,
     vae: Vae | None = None,
     into: LoadedModel | None = None,
+    progress: Progress | None = None,
 ) -> LoadedModel:
     """Load a checkpoint in the original single-file layout: SD1, SD2, SDXL, its refiner, inpainting and pix2pix.
 
     vae: used instead of the file's own, which may then be absent. into: a model nobody uses any more; where the
     architecture is equal its memory is written over (a CPU pays more for fresh pages than for the conversion) and
-    the old object must be dropped. Networks must be off it.
+    the old object must be dropped. Networks must be off it. progress: called with (part, bytes done, bytes in all).
     Raises ModelNotFound, BrokenModelFile (tensor names included), UnsupportedModel, UnsafeModelFile.
     """
     file = WeightFile(path)
@@ -61,20 +63,22 @@ def load_checkpoint(
     from app.models.build import build_text_encoder, build_unet, build_vae  # noqa: PLC0415
 
     reused = into if into is not None and into.architecture == architecture else None
+    prefixes = [family.unet_prefix, *(text.prefix for text in family.text_encoders)]
+    meter = Meter(progress, file.bytes_below(*prefixes, *([family.vae_prefix] if architecture.vae else [])))
     used: set[str] = set()
     unet = reused.unet if reused else build_unet(architecture.unet, architecture.heads, architecture.unet_groups)
     sources = unet_sources(unet, family.unet_prefix)
-    used |= fill(file, unet, sources, precision.unet, target, "U-Net")
+    used |= fill(file, unet, sources, precision.unet, target, "U-Net", meter)
     encoders = []
     for number, (shape, text_facts) in enumerate(architecture.texts):
         module = reused.text_encoders[number].module if reused else build_text_encoder(shape, text_facts)
         encoder = TextEncoder(text_facts, module)
-        used |= fill_text_encoder(file, encoder, precision.text, target)
+        used |= fill_text_encoder(file, encoder, precision.text, target, meter)
         encoders.append(encoder)
     if architecture.vae is not None:
         own = reused.vae.module if reused and reused.vae.file is None else None
         module = own or build_vae(architecture.vae, architecture.vae_groups, family.scaling_factor)
-        used |= fill(file, module, vae_sources(module, family.vae_prefix), precision.vae, target, "VAE")
+        used |= fill(file, module, vae_sources(module, family.vae_prefix), precision.vae, target, "VAE", meter)
         vae = Vae(module, family.scaling_factor, family.pixels_per_latent, name=f"of {file.path.name}")
     assert vae is not None
     prediction = facts.prediction_type or _tested_prediction(family, unet)
@@ -103,10 +107,11 @@ def load_vae(
     scaling_factor: float,
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
+    progress: Progress | None = None,
 ) -> Vae:
     """Load a VAE file in LDM's layout, or the VAE inside a checkpoint.
 
-    scaling_factor: of the family it is used with; nothing in the file says it. Raises as load_checkpoint does.
+    scaling_factor: of the family it is used with; nothing in the file says it. progress, errors: as load_checkpoint.
     """
     from app.models.build import build_vae  # noqa: PLC0415 - as in load_checkpoint
 
@@ -115,7 +120,15 @@ def load_vae(
     facts = read_facts(file.path, file.shapes, file.metadata)
     shape = within(file, "VAE", lambda: vae_shape(below(file.shapes, prefix)))
     module = build_vae(shape, norm_groups(file, "VAE", shape.channels, facts.vae_norm_groups, 32), scaling_factor)
-    fill(file, module, vae_sources(module, prefix), dtype, torch.device(device), "VAE")
+    fill(
+        file,
+        module,
+        vae_sources(module, prefix),
+        dtype,
+        torch.device(device),
+        "VAE",
+        Meter(progress, file.bytes_below(prefix)),
+    )
     return Vae(module, scaling_factor, 2 ** (len(shape.channels) - 1), file.identity, file.path.name)
 
 

@@ -62,6 +62,11 @@ class WeightFile:
         tensor: Tensor = self._tensors.get_tensor(name)
         return tensor
 
+    def bytes_below(self, *prefixes: str) -> int:
+        """Bytes of all tensors whose names begin with one of the prefixes."""
+        places = self.header.tensors.items()
+        return sum(place.end - place.begin for name, place in places if name.startswith(prefixes))
+
     def position(self, name: str) -> int:
         """Byte at which a tensor begins; reading in this order is one sequential read."""
         return self.header.tensors[name].begin
