@@ -57,8 +57,7 @@ def find(text: str, files: Sequence[ModelFile], kind: str) -> ModelFile | None:
     wanted = text.strip().replace("\\", "/")
     if not wanted:
         return None
-    aliases = {CHECKPOINT: _CHECKPOINT_ALIASES, LORA: _LORA_ALIASES}.get(kind, _OTHER_ALIASES)
-    found = _by_alias(wanted, files, aliases)
+    found = _by_alias(wanted, files, aliases_of(kind))
     if found is None and kind == CHECKPOINT:
         found = _containing(wanted, files) or _without_brackets(wanted, files)
     if found is None and kind == HYPERNETWORK:
@@ -67,6 +66,11 @@ def find(text: str, files: Sequence[ModelFile], kind: str) -> ModelFile | None:
         folded = wanted.casefold()
         found = next((file for file in files if folded in (file.stem.casefold(), file.alias.casefold())), None)
     return found
+
+
+def aliases_of(kind: str) -> tuple[Alias, ...]:
+    """The names that files of a kind answer to, one function each, in the order in which they count."""
+    return {CHECKPOINT: _CHECKPOINT_ALIASES, LORA: _LORA_ALIASES}.get(kind, _OTHER_ALIASES)
 
 
 def needs_legacy_hash(text: str) -> bool:

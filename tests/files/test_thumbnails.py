@@ -91,7 +91,7 @@ def test_what_is_no_picture_has_no_thumbnail_and_is_remembered_so(made: Made, da
     library, thumbnails, folder = made
     (folder / "style.png").write_bytes(data)
     assert thumbnails.of(only(library)) is None
-    kept = [path for path in (folder.parents[1] / "kept").rglob("*.webp")]
+    kept = list((folder.parents[1] / "kept").rglob("*.webp"))
     assert [path.stat().st_size for path in kept] == [0]
 
 
