@@ -22,8 +22,8 @@ from app.files.model_file import Identity, ModelFile, Problem, Summary
 from app.files.pickle_values import PickledTensor, Storage, Stub
 from app.files.pickles import PickledFile, children_of, read_pickle
 from app.files.picture_info import PictureInfo, read_infotext, read_picture_info
-from app.files.prompt_names import prompt_names
 from app.files.picture_recipe import PictureRecipe, read_picture_recipe
+from app.files.prompt_names import prompt_names
 from app.files.recognise import Recognised, recognise
 from app.files.recommended import recommended
 from app.files.sidecars import Sidecars, config_of, preview_of, sidecars
