@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -20,11 +20,14 @@ class Conditioning:
 
     context: [1, 77 * chunks, width] float32, read by cross-attention. pooled: [1, width] float32 or None.
     extra: [1, n] float32, the family's size numbers in its own order (SDXL: six), or None.
+    image: [1, k, h, w] float32, the channels that the U-Net reads after the latent's (inpainting: mask and picture,
+    editing: the picture), or None.
     """
 
     context: Tensor
     pooled: Tensor | None = None
     extra: Tensor | None = None
+    image: Tensor | None = None
 
     @property
     def length(self) -> int:
@@ -37,7 +40,7 @@ class Conditioning:
         Attention is unchanged by that: every key and value is there equally often, so the softmax's shares add up
         to the same.
         """
-        return Conditioning(self.context.repeat(1, length // self.length, 1), self.pooled, self.extra)
+        return replace(self, context=self.context.repeat(1, length // self.length, 1))
 
     def extended(self, length: int) -> Conditioning:
         """The same with the last vector of its context repeated until it has this length.
@@ -45,7 +48,7 @@ class Conditioning:
         Attention is changed a little; this is what A1111 does with shorter parts of an AND.
         """
         more = self.context[:, -1:].expand(-1, length - self.length, -1)
-        return Conditioning(torch.cat([self.context, more], dim=1), self.pooled, self.extra)
+        return replace(self, context=torch.cat([self.context, more], dim=1))
 
 
 def aligned(parts: Sequence[Conditioning]) -> tuple[Conditioning, ...]:
@@ -57,13 +60,14 @@ def aligned(parts: Sequence[Conditioning]) -> tuple[Conditioning, ...]:
 def joined(rows: Sequence[Conditioning]) -> Conditioning:
     """Stack rows for one model call; contexts of different lengths are repeated to their least common multiple.
 
-    Raises ValueError when some rows have a pooled vector or size numbers and others have none.
+    Raises ValueError when some rows have a pooled vector, size numbers or a picture and others have none.
     """
     length = math.lcm(*(row.length for row in rows))
     return Conditioning(
         torch.cat([row.repeated(length).context for row in rows]),
         _stacked(row.pooled for row in rows),
         _stacked(row.extra for row in rows),
+        _stacked(row.image for row in rows),
     )
 
 

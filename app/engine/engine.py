@@ -166,7 +166,8 @@ class Engine:
             channels, height, width = row.picture.pixels.shape
             rgb = row.picture.pixels.permute(1, 2, 0).contiguous().numpy().tobytes()
             assert channels == 3
-            return [RowFinished(plan.job, plan.image, width, height, rgb, row.picture.partial, (), (), row.seconds)]
+            partial, facts = row.picture.partial, row.picture.facts
+            return [RowFinished(plan.job, plan.image, width, height, rgb, partial, facts, (), row.seconds)]
         if row.call == row.told:
             return []
         row.told = row.call
@@ -215,6 +216,8 @@ class Engine:
         if model.fingerprint not in self._facts:
             self._facts[model.fingerprint] = ModelFacts(
                 sigmas=ModelSigmas.from_alphas_cumprod(model.alphas_cumprod, sdxl=model.family.name == SDXL.name),
+                alphas_cumprod=model.alphas_cumprod,
+                unet_channels=model.unet.config.in_channels,
                 latent_channels=model.family.latent_channels,
                 pixels_per_latent=model.family.pixels_per_latent,
                 family=model.family,

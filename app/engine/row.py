@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from app.recipes import Decode, Effect, EncodeText, Evaluate, ModelFacts, Picture, Recipe, Skip, Tools
+from app.recipes import Decode, Effect, EncodeImage, EncodeText, Evaluate, ModelFacts, Picture, Recipe, Skip, Tools
 from app.schema.request import FileIdentity, ImagePlan
 
 
@@ -92,6 +92,8 @@ class Row:
             return ("evaluate", tuple(effect.x.shape), lengths)
         if isinstance(effect, EncodeText):
             return ("encode text",)
+        if isinstance(effect, EncodeImage):
+            return ("encode image", tuple(effect.pixels.shape))
         if isinstance(effect, Decode):
             return ("decode", tuple(effect.latent.shape))
         return None

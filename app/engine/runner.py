@@ -16,9 +16,9 @@ from torch import Tensor
 from app.conditioning import Conditioning, ConditioningSchedule, encode_unit
 from app.language import TextUnit, Tokenizer
 from app.models import is_out_of_memory
-from app.recipes import Decode, Effect, EncodeText, Evaluate
+from app.recipes import Decode, Effect, EncodeImage, EncodeText, Evaluate
 from app.samplers import ModelSigmas
-from app.schema.errors import NotFiniteResult, OutOfMemory, UnsupportedModel
+from app.schema.errors import NotFiniteResult, OutOfMemory
 
 if TYPE_CHECKING:
     from app.models import LoadedModel
@@ -63,7 +63,7 @@ class Runner:
         if isinstance(effect, Evaluate) and len(effect.conditionings) > 1:
             parts = [effect._replace(conditionings=(one,)) for one in effect.conditionings]
             return torch.cat([self.run(model, sigmas, [part])[0] for part in parts])
-        if isinstance(effect, Decode) and max(effect.latent.shape[-2:]) > TILE:
+        if _cells(model, effect) > TILE:
             answers = self._attempt(model, sigmas, [effect], tile=TILE)
             if answers is not None:
                 return answers[0]
@@ -82,6 +82,9 @@ class Runner:
             units = [effect.unit for effect in effects if isinstance(effect, EncodeText)]
             encoded = {unit: self._encode(model, unit) for unit in dict.fromkeys(units)}
             return [encoded[unit] for unit in units]
+        if isinstance(first, EncodeImage):
+            pictures = [effect.pixels for effect in effects if isinstance(effect, EncodeImage)]
+            return [model.vae.encode(pixels.unsqueeze(0), tile=tile) for pixels in pictures]
         return [
             _to_pixels(model.vae.decode(effect.latent, tile=tile)) for effect in effects if isinstance(effect, Decode)
         ]
@@ -92,6 +95,13 @@ class Runner:
 
 TILE = 64
 """Side in latent cells of the tiles of a picture that is too large to be decoded whole."""
+
+
+def _cells(model: LoadedModel, effect: Effect) -> int:
+    """The longer side in latent cells of a picture that the VAE is to read or write; 0 for other effects."""
+    if isinstance(effect, EncodeImage):
+        return max(effect.pixels.shape[-2:]) // model.vae.pixels_per_latent
+    return max(effect.latent.shape[-2:]) if isinstance(effect, Decode) else 0
 
 
 def _evaluate(model: LoadedModel, sigmas: ModelSigmas, effects: Sequence[Evaluate]) -> list[Any]:
@@ -119,7 +129,6 @@ def _call(model: LoadedModel, sigmas: ModelSigmas, rows: Sequence[tuple[Evaluate
     """
     device, dtype = model.device, model.dtype
     x = torch.cat([effect.x for effect, _ in rows]).to(device, torch.float32)
-    _require_channels(model, x.shape[1])
     levels = [effect.sigma for effect, _ in rows]
     times = [
         float(sigmas.sigma_to_t(effect.sigma)) if effect.timestep is None else effect.timestep for effect, _ in rows
@@ -127,8 +136,12 @@ def _call(model: LoadedModel, sigmas: ModelSigmas, rows: Sequence[tuple[Evaluate
     sigma = torch.tensor(levels, dtype=torch.float32, device=device).view(-1, 1, 1, 1)
     variance = sigma * sigma + 1
     context = torch.cat([conditioning.context for _, conditioning in rows]).to(device, dtype)
+    scaled = x / variance.sqrt()
+    images = [conditioning.image for _, conditioning in rows if conditioning.image is not None]
+    if images:
+        scaled = torch.cat([scaled, torch.cat(images).to(device, torch.float32)], dim=1)
     output = model.unet(
-        (x / variance.sqrt()).to(dtype),
+        scaled.to(dtype),
         torch.tensor(times, dtype=torch.float32, device=device),
         encoder_hidden_states=context,
         added_cond_kwargs=_added(model, [conditioning for _, conditioning in rows]),
@@ -146,18 +159,6 @@ def _call(model: LoadedModel, sigmas: ModelSigmas, rows: Sequence[tuple[Evaluate
             else "Start with --precision fp32 (or --no-half), or choose another checkpoint.",
         )
     return denoised
-
-
-def _require_channels(model: LoadedModel, given: int) -> None:
-    """Raises UnsupportedModel for a U-Net that reads more than the latent (inpainting: 9, instruct-pix2pix: 8)."""
-    wanted = model.unet.config.in_channels
-    if wanted != given:
-        raise UnsupportedModel(
-            f"This checkpoint reads {wanted} channels, a mask or a picture beside the latent's {given}; "
-            "it cannot draw from text alone.",
-            field="checkpoint",
-            hint="Choose a checkpoint that is not made for inpainting or for editing.",
-        )
 
 
 def _added(model: LoadedModel, conditionings: Sequence[Conditioning]) -> dict[str, Tensor] | None:

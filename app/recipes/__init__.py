@@ -1,12 +1,25 @@
 """How one image is made: generators of effects."""
 
-from app.recipes.effects import Decode, Effect, EncodeText, Evaluate, ModelFacts, Picture, Recipe, Skip, Tools
+from app.recipes.effects import (
+    Decode,
+    Effect,
+    EncodeImage,
+    EncodeText,
+    Evaluate,
+    ModelFacts,
+    Picture,
+    Recipe,
+    Skip,
+    Tools,
+)
 from app.recipes.generate import generate
 from app.recipes.guidance import Guidance, guided
+from app.recipes.image_channels import channels_without_picture, inpainting_channels, reads_mask, reads_picture
 
 __all__ = [
     "Decode",
     "Effect",
+    "EncodeImage",
     "EncodeText",
     "Evaluate",
     "Guidance",
@@ -15,6 +28,10 @@ __all__ = [
     "Recipe",
     "Skip",
     "Tools",
+    "channels_without_picture",
     "generate",
     "guided",
+    "inpainting_channels",
+    "reads_mask",
+    "reads_picture",
 ]

@@ -37,13 +37,22 @@ class Evaluate(NamedTuple):
     timestep: float | None = None
 
 
+class EncodeImage(NamedTuple):
+    """Pixels to a latent. pixels: [3, H, W] float32 in -1..1, H and W whole latent cells.
+
+    Answer: [1, C, h, w] float32 in the U-Net's scale, the mean of the VAE's posterior.
+    """
+
+    pixels: Tensor
+
+
 class Decode(NamedTuple):
     """A latent to pixels. latent: [1, C, h, w]. Answer: [3, H, W] uint8 on the CPU."""
 
     latent: Tensor
 
 
-Effect = EncodeText | Evaluate | Decode
+Effect = EncodeText | EncodeImage | Evaluate | Decode
 
 
 class Skip(Exception):
@@ -51,10 +60,14 @@ class Skip(Exception):
 
 
 class Picture(NamedTuple):
-    """What a recipe returns. pixels: [3, H, W] uint8; partial: ended early by Skip."""
+    """What a recipe returns.
+
+    pixels: [3, H, W] uint8. partial: ended early by Skip. facts: infotext entries that only the run knows.
+    """
 
     pixels: Tensor
     partial: bool
+    facts: tuple[tuple[str, str], ...] = ()
 
 
 Recipe = Generator[Effect, Any, Picture]
@@ -64,11 +77,15 @@ Recipe = Generator[Effect, Any, Picture]
 class ModelFacts:
     """What a recipe must know of the model that will carry out its effects.
 
-    sigmas: noise level of each training step. latent_channels, pixels_per_latent: of the VAE (4 and 8).
+    sigmas: noise level of each training step. alphas_cumprod: [N], what they come from.
+    latent_channels, pixels_per_latent: of the VAE (4 and 8). unet_channels: what the U-Net reads: the latent's, and
+    for inpainting 5 more, for editing 4 more (see `Conditioning.image`).
     family: whose rules the text encoders follow. device: where latents live and what the noise source 'GPU' means.
     """
 
     sigmas: ModelSigmas
+    alphas_cumprod: Tensor
+    unet_channels: int
     latent_channels: int
     pixels_per_latent: int
     family: Family

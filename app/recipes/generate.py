@@ -11,6 +11,7 @@ from typing import Any
 from app.language import Reading, Sizes, Timing, plan_texts
 from app.recipes.effects import Decode, EncodeText, ModelFacts, Picture, Recipe, Tools
 from app.recipes.guidance import Guidance, guided
+from app.recipes.image_channels import channels_without_picture, reads_mask
 from app.samplers import SAMPLERS, ImageNoise, NoiseOptions, SamplerOptions, calls_planned, model_calls, plan
 from app.schema.choices import find_sampler
 from app.schema.request import GenerationRequest, ImagePlan
@@ -21,7 +22,10 @@ def generate(image: ImagePlan, tools: Tools) -> Recipe:
     request = image.resolved.request
     path = plan(request.sampler, request.schedule, request.steps, tools.model.sigmas)
     noise = _noise(image, tools.model)
+    first_noise = noise.first_noise()
     guidance = yield from _read_prompts(request, tools.model)
+    beside = yield from channels_without_picture(tools.model, *first_noise.shape[-2:])
+    guidance = guidance._replace(image=beside)
     options = SamplerOptions(
         eta=request.eta,
         s_churn=request.s_churn,
@@ -31,11 +35,16 @@ def generate(image: ImagePlan, tools: Tools) -> Recipe:
         brownian_span=path.brownian_span,
         model=tools.model.sigmas,
     )
-    sampling = SAMPLERS[request.sampler](path.start(noise.first_noise()), path.sigmas, noise, options)
+    sampling = SAMPLERS[request.sampler](path.start(first_noise), path.sigmas, noise, options)
     calls = model_calls(request.sampler, path.sigmas) or guidance.calls
     latent, partial = yield from guided(sampling, guidance, calls, tools.report)
     pixels = yield Decode(latent)
-    return Picture(pixels, partial)
+    return Picture(pixels, partial, _facts(request, tools.model))
+
+
+def _facts(request: GenerationRequest, model: ModelFacts) -> tuple[tuple[str, str], ...]:
+    """A1111 names the weight of an inpainting model's mask whether it acts or not."""
+    return (("Conditional mask weight", str(request.inpainting_mask_weight)),) if reads_mask(model) else ()
 
 
 def _noise(image: ImagePlan, model: ModelFacts) -> ImageNoise:

@@ -137,6 +137,19 @@ class GenerationRequest(BaseModel):
     s_noise: Annotated[
         float, Field(ge=0), Control("Sigma noise", "", 0, 1.1, 0.001, api="s_noise", infotext="Sigma noise")
     ] = 1.0
+    inpainting_mask_weight: Annotated[
+        float,
+        Field(ge=0, le=1),
+        Control(
+            "Inpainting conditioning mask strength",
+            "how much of the picture under the mask an inpainting model does not see",
+            0,
+            1,
+            0.01,
+            api="inpainting_mask_weight",
+            infotext="Conditional mask weight",
+        ),
+    ] = 1.0
     tiling: Annotated[
         bool, Control("Tiling", "a picture that repeats without a seam", api="tiling", infotext="Tiling")
     ] = False

@@ -51,6 +51,7 @@ def fake_model(choice: Any) -> Any:
     """As much of a LoadedModel as the engine looks at."""
     return SimpleNamespace(
         family=SD1,
+        unet=SimpleNamespace(config=SimpleNamespace(in_channels=4)),
         device=torch.device("cpu"),
         fingerprint=choice.checkpoint.path,
         networks=(),

@@ -1,5 +1,7 @@
 """Groups on a real, tiny model: equal answers alone and together within rounding, and what happens without memory."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -8,7 +10,7 @@ from app.engine.runner import TILE
 from app.files import Identity
 from app.language import Reading, Timing, Tokenizer, plan_texts
 from app.models import is_out_of_memory
-from app.recipes import Decode, EncodeText, Evaluate
+from app.recipes import Decode, EncodeImage, EncodeText, Evaluate
 from app.samplers import ModelSigmas
 from app.schema.errors import ModelChanged, ModelNotFound, NotFiniteResult, OutOfMemory, UnsupportedModel
 from app.schema.request import FileIdentity
@@ -216,8 +218,41 @@ def test_a_vae_that_is_gone_is_the_fault_of_its_own_field(file):
 
 
 @pytest.mark.parametrize("channels", [8, 9])
-def test_a_checkpoint_that_wants_more_than_a_latent_is_refused_in_words(channels, runner, model, sigmas, tmp_path):
+def test_the_channels_beside_the_latent_follow_it_into_the_unet(channels, runner, model, sigmas, tmp_path):
     editing = identity(write_tiny_checkpoint(tmp_path / "editing.safetensors", in_channels=channels))
     loaded = Loading(torch.device("cpu"))(ModelChoice(editing, None, "fp32"))
-    with pytest.raises(UnsupportedModel, match=f"reads {channels} channels"):
-        runner.run(loaded, sigmas, [evaluation(runner, model, sigmas, "a cat")])
+    effect = evaluation(runner, model, sigmas, "a cat")
+    image = torch.randn(1, channels - 4, 8, 8, generator=torch.Generator().manual_seed(5))
+    seen = replace(effect.conditionings[0], image=image)
+    (answer,) = runner.run(loaded, sigmas, [effect._replace(conditionings=(seen,))])
+    with torch.inference_mode():
+        noise = loaded.unet(
+            torch.cat([effect.x / (1 + effect.sigma**2) ** 0.5, image], dim=1),
+            sigmas.sigma_to_t(effect.sigma).view(1),
+            seen.context,
+            return_dict=False,
+        )[0]
+    assert torch.allclose(answer, effect.x - effect.sigma * noise, atol=1e-5)
+
+
+def test_a_picture_is_encoded_in_the_scale_of_the_unet(runner, model, sigmas):
+    pixels = torch.rand(3, 64, 96, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    (latent,) = runner.run(model, sigmas, [EncodeImage(pixels)])
+    assert latent.shape == (1, 4, 8, 12)
+    with torch.inference_mode():
+        mean = model.vae.module.encode(pixels[None], return_dict=False)[0].mean
+    assert torch.allclose(latent, mean * model.family.scaling_factor, atol=1e-6)
+    assert not latent.is_inference()
+
+
+def test_a_picture_without_memory_is_encoded_in_tiles(runner, model, sigmas, monkeypatch):
+    encode = model.vae.module.encode
+    monkeypatch.setattr(model.vae.module, "encode", lambda pixels, **named: limited(encode, pixels, **named))
+
+    def limited(encode, pixels, **named):
+        if max(pixels.shape[-2:]) > TILE * 8:
+            raise torch.OutOfMemoryError("injected")
+        return encode(pixels, **named)
+
+    (latent,) = runner.run(model, sigmas, [EncodeImage(torch.zeros(3, 64, (TILE + 8) * 8))])
+    assert latent.shape == (1, 4, 8, TILE + 8)

@@ -75,8 +75,8 @@ def test_what_a1111_wrote_about_a_picture_is_written_by_the_request_that_it_give
     whole = plan(request, name=infotext.fields["Model"])
     checkpoint = FileIdentity(path="x", size=1, mtime_ns=1, sha256=infotext.fields["Model hash"] + "0" * 54)
     whole = whole._replace(resolved=whole.resolved.model_copy(update={"checkpoint": checkpoint}))
-    hashes = {key: infotext.fields[key] for key in ("Lora hashes", "TI hashes") if key in infotext.fields}
-    facts = [*hashes.items(), *pasted.leftover.items()]
+    found_out = ("Lora hashes", "TI hashes", "Conditional mask weight")
+    facts = [*((key, infotext.fields[key]) for key in found_out if key in infotext.fields), *pasted.leftover.items()]
     written = write_infotext(request.prompt, request.negative_prompt, picture_entries(whole, facts))
     expected = text.replace("Version: 1.10.1", f"Version: {PROGRAM}")
     assert re.sub(WHOLE, r"\1", written) == re.sub(WHOLE, r"\1", expected)
