@@ -15,6 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from app.access import Caller, caller_of
 from app.api.errors import error_of
 from app.api.sdapi_answer import timestamp, txt2img_answer
+from app.api.sdapi_infotext import infotext_router, with_infotext
 from app.api.sdapi_request import Txt2ImgFields, generation_request
 from app.files import CHECKPOINT, VAE, ModelLibrary
 from app.jobs import Jobs, Resolver
@@ -29,7 +30,6 @@ NOT_SERVED = (
     "POST /img2img",
     "POST /extra-single-image",
     "POST /extra-batch-images",
-    "POST /png-info",
     "POST /interrogate",
     "GET /upscalers",
     "GET /latent-upscale-modes",
@@ -64,6 +64,7 @@ def sdapi_router(jobs: Jobs, library: ModelLibrary, settings: Settings, resolver
         if caller.user is None:
             # The site's own choice is the resolver's to make, which knows what to do when that file is gone.
             values = values.model_copy(update={"sd_model_checkpoint": ""})
+        fields = await run_in_threadpool(with_infotext, fields, values, resolver)
         request = generation_request(fields, values)
         if fields.override_settings and not fields.override_settings_restore_afterwards:
             await run_in_threadpool(settings.change, fields.override_settings, caller.user)
@@ -105,6 +106,7 @@ def sdapi_router(jobs: Jobs, library: ModelLibrary, settings: Settings, resolver
             raise Forbidden("Folders are set by whoever sits at this machine.", field=min(_FOLDERS & changes.keys()))
         settings.change({name: _found(library, name, value) for name, value in changes.items()}, caller.user)
 
+    router.include_router(infotext_router(resolver, settings))
     for entry in NOT_SERVED:
         method, path = entry.split()
         router.add_api_route(path, _refusal(path), methods=[method], include_in_schema=False)

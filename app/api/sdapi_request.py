@@ -160,7 +160,6 @@ def _refuse_unserved(fields: Txt2ImgFields) -> None:
         "firstpass_image": fields.firstpass_image,
         "s_min_uncond": fields.s_min_uncond,
         "disable_extra_networks": fields.disable_extra_networks,
-        "infotext": fields.infotext,
     }
     for name, value in wanted.items():
         if value:

@@ -7,6 +7,7 @@ from app.jobs.inflight import Inflight
 from app.jobs.job import Job
 from app.jobs.jobs import Jobs
 from app.jobs.lock import DataFolderLock, Holder, read_holder
+from app.jobs.lookups import answers_to, lookups_of, network_with_hash
 from app.jobs.pictures import PicturesBySettings
 from app.jobs.recovery import recover
 from app.jobs.resolve import Resolver
@@ -36,6 +37,9 @@ __all__ = [
     "Watch",
     "Worker",
     "Writer",
+    "answers_to",
+    "lookups_of",
+    "network_with_hash",
     "read_holder",
     "recover",
 ]

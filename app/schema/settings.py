@@ -69,6 +69,15 @@ class SettingValues(BaseModel):
     webp_lossless: Annotated[bool, Control("Lossless WebP")] = False
     enable_pnginfo: Annotated[bool, Control("Write the infotext into the file")] = True
     save_txt: Annotated[bool, Control("Write the infotext into a text file beside it")] = False
+    disable_weights_auto_swap: Annotated[
+        bool, Control("Leave the checkpoint as it is when an infotext is pasted", "off: the one it names is chosen")
+    ] = False
+    infotext_styles: Annotated[
+        Literal["Ignore", "Apply", "Discard", "Apply if any"],
+        Control(
+            "Styles in pasted prompts", "Ignore: left in the text. Apply: chosen again, or none. Discard: only cut out"
+        ),
+    ] = "Apply if any"
     live_previews_enable: Annotated[bool, Control("Show live previews")] = True
 
 

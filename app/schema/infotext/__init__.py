@@ -1,5 +1,6 @@
 """The infotext ('parameters') of pictures: written as A1111 does, read from any version and program."""
 
+from app.schema.infotext.keys import ALWAYS_WRITTEN
 from app.schema.infotext.lookups import NO_LOOKUPS, Lookups
 from app.schema.infotext.parameters import a1111_parameters, png_info_parameters
 from app.schema.infotext.programs import read_picture_items
@@ -10,6 +11,7 @@ from app.schema.infotext.text import PROGRAM, Entry, Infotext, write_infotext
 from app.schema.infotext.writer import picture_entries, picture_request
 
 __all__ = [
+    "ALWAYS_WRITTEN",
     "NO_LOOKUPS",
     "PROGRAM",
     "Entry",
