@@ -14,6 +14,7 @@ import uvicorn
 
 from app import access
 from app.api import create_application, events_router, jobs_router, lists_router, models_router, sdapi_router
+from app.files import Thumbnails
 from app.launch.engine import device_memory
 from app.launch.workshop import Workshop
 from app.schema.errors import CannotWrite, InvalidField
@@ -58,10 +59,11 @@ def serve(options: LaunchOptions, workshop: Workshop) -> int:
 
 def application(options: LaunchOptions, workshop: Workshop) -> Any:
     """The FastAPI application with what the flags ask for."""
+    thumbnails = Thumbnails(workshop.folders.state / "thumbnails")
     app = create_application(access_rules(options))
     app.include_router(jobs_router(workshop.jobs))
     app.include_router(events_router(workshop.jobs))
-    app.include_router(models_router(workshop.library))
+    app.include_router(models_router(workshop.library, thumbnails))
     for extension, router in workshop.registry.owners("register_routes"):
         app.include_router(router, prefix=f"/ext/{extension}")
     if options.api or options.nowebui:

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 
 from app.access import Access
 from app.api import create_application, events_router, jobs_router, lists_router, models_router, sdapi_router
-from app.files import Folders, Images, ModelLibrary
+from app.files import Folders, Images, ModelLibrary, Thumbnails
 from app.jobs import (
     AddHashes,
     Bus,
@@ -90,7 +90,7 @@ def build_server(
     app = create_application(access or Access())
     app.include_router(jobs_router(jobs))
     app.include_router(events_router(jobs, heartbeat))
-    app.include_router(models_router(library))
+    app.include_router(models_router(library, Thumbnails(folders.state / "thumbnails")))
     app.include_router(sdapi_router(jobs, library, settings, resolver))
     app.include_router(lists_router(library, lambda: read_styles(folders.data / "styles.csv"), {}, lambda: {}))
     return Server(app, jobs, folders, settings, library, resolver, store, worker, lock)
