@@ -20,6 +20,7 @@ from app.recipes import ModelFacts, Recipe, Tools
 from app.samplers import ModelSigmas
 from app.schema.errors import EaselError, UnexpectedFailure
 from app.schema.events import ModelLoading, RowAdvanced, RowDropped, RowEvent, RowFailed, RowFinished, RowPreviewed
+from app.schema.memory import ModelMemory
 from app.schema.request import ImagePlan
 
 logger = logging.getLogger(__name__)
@@ -56,6 +57,8 @@ class Engine:
         self._watched: set[str] = set()
         self._facts: dict[str, ModelFacts] = {}
         self._announced: ModelChoice | None = None
+        self._last_choice: ModelChoice | None = None
+        self._listener: Callable[[RowEvent], None] = lambda event: None
         self._dropped: list[RowEvent] = []
 
     @property
@@ -71,6 +74,32 @@ class Engine:
     def watch(self, jobs: set[str]) -> None:
         """Thumbnails are made for these jobs only."""
         self._watched = jobs
+
+    def listen(self, listener: Callable[[RowEvent], None]) -> None:
+        """The listener is told at once, on this thread, how a load goes on."""
+        self._listener = listener
+
+    def memory(self) -> ModelMemory:
+        """The models in memory now."""
+        return self._pipelines.memory()
+
+    def unload(self, path: str | None) -> None:
+        """Drops the models of a file, pinned or not; None: all that are not pinned."""
+        self._pipelines.unload(path)
+
+    def reload(self) -> None:
+        """Loads the model used last, if it is not in memory. Raises what the loader raises."""
+        if self._last_choice is not None:
+            with self._pipelines.use(self._last_choice):
+                pass
+
+    def pin(self, path: str) -> None:
+        """The models of a file stay in memory once they are there."""
+        self._pipelines.pin(path)
+
+    def unpin(self, path: str) -> None:
+        """They go when their turn comes."""
+        self._pipelines.unpin(path)
 
     def skip(self, job: str) -> None:
         """The job's pictures in flight end with what they have; those not begun are made as usual."""
@@ -104,6 +133,7 @@ class Engine:
             self._announced = choice
             return [*events, self._loading(choice)]
         self._announced = None
+        self._last_choice = choice
         self._before_group([(row.plan.job, row.plan.image, row.done) for row in group])
         started = self._clock()
         try:

@@ -18,6 +18,7 @@ import torch
 from app.engine.row import ModelChoice
 from app.models import is_out_of_memory
 from app.schema.errors import OutOfMemory
+from app.schema.memory import MemoryTier, ModelInMemory, ModelMemory
 
 if TYPE_CHECKING:
     from app.models import LoadedModel
@@ -36,7 +37,7 @@ class PipelineManager:
         self._load = load
         self._budget = budget
         self._kept: OrderedDict[ModelChoice, LoadedModel] = OrderedDict()
-        self._pinned: set[ModelChoice] = set()
+        self._pinned: set[str] = set()
 
     @property
     def in_use(self) -> ModelChoice | None:
@@ -62,19 +63,44 @@ class PipelineManager:
         self._kept.move_to_end(choice)
         yield model
 
-    def pin(self, choice: ModelChoice) -> None:
-        """A pinned model is never evicted."""
-        self._pinned.add(choice)
+    def pin(self, path: str) -> None:
+        """The models of a file are never evicted."""
+        self._pinned.add(path)
 
-    def unpin(self, choice: ModelChoice) -> None:
-        """Takes the pin off; the model goes when its turn comes."""
-        self._pinned.discard(choice)
+    def unpin(self, path: str) -> None:
+        """Takes the pin off; the models go when their turn comes."""
+        self._pinned.discard(path)
+
+    def unload(self, path: str | None) -> None:
+        """Drops the models of a file, pinned or not; None: all that are not pinned."""
+        for choice in list(self._kept):
+            if choice.checkpoint.path == path or (path is None and choice.checkpoint.path not in self._pinned):
+                del self._kept[choice]
+        _give_back()
+
+    def memory(self) -> ModelMemory:
+        """The models in memory now."""
+        return ModelMemory(
+            tuple(
+                ModelInMemory(
+                    path=choice.checkpoint.path,
+                    name=Path(choice.checkpoint.path).name,
+                    kind="checkpoint",
+                    device_bytes=0,
+                    host_bytes=model.bytes(),
+                    mapped_bytes=0,
+                    pinned=choice.checkpoint.path in self._pinned,
+                    in_use=choice == self.in_use,
+                    precision=choice.precision,
+                )
+                for choice, model in reversed(self._kept.items())
+            ),
+            (MemoryTier("host", "cpu", self.bytes(), self._budget, self._budget),),
+        )
 
     def release(self) -> None:
         """Drops every model that is not pinned and gives the memory back."""
-        for choice in [choice for choice in self._kept if choice not in self._pinned]:
-            del self._kept[choice]
-        _give_back()
+        self.unload(None)
 
     def bytes(self) -> int:
         """Memory that the kept models take, in bytes."""
@@ -110,7 +136,7 @@ class PipelineManager:
         for choice in list(self._kept):
             if self.bytes() <= budget:
                 break
-            if choice != keep and choice not in self._pinned:
+            if choice != keep and choice.checkpoint.path not in self._pinned:
                 del self._kept[choice]
                 evicted = True
         if evicted:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from app.schema.events import RowEvent
+from app.schema.memory import ModelMemory
 from app.schema.request import ImagePlan
 
 BeforeGroup = Callable[[list[tuple[str, int, int]]], None]
@@ -45,6 +46,31 @@ class Engine(Protocol):
 
     def watch(self, jobs: set[str]) -> None:
         """Thumbnails are wanted of these jobs only."""
+        ...
+
+    def listen(self, listener: Callable[[RowEvent], None]) -> None:
+        """What happens inside a step (bytes of a load) is told at once, on the same thread."""
+        ...
+
+    def memory(self) -> ModelMemory:
+        """The models in memory now; cheap where nothing has changed."""
+        ...
+
+    def unload(self, path: str | None) -> None:
+        """Drops the models of a file, pinned or not; None: all that are not pinned. Rows in flight load theirs
+        again."""
+        ...
+
+    def reload(self) -> None:
+        """Loads the model used last, if it is not in memory. Raises what its file deserves."""
+        ...
+
+    def pin(self, path: str) -> None:
+        """The models of a file stay in memory from now on."""
+        ...
+
+    def unpin(self, path: str) -> None:
+        """They go when their turn comes."""
         ...
 
     def close(self) -> None:

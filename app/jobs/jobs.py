@@ -15,9 +15,10 @@ from app.jobs.bus import Bus, Told
 from app.jobs.job import Job
 from app.jobs.store import QueueEntry, Store
 from app.jobs.watch import AsyncWatch, Watch
-from app.jobs.worker import Order, Worker
+from app.jobs.worker import ModelOrder, Order, Worker
 from app.schema.errors import JobNotFound, PictureNotFound
 from app.schema.events import Failed, Preview, Progress
+from app.schema.memory import ModelMemory
 from app.schema.request import GenerationRequest, ResolvedRequest
 
 Resolve = Callable[[GenerationRequest], ResolvedRequest]
@@ -136,6 +137,30 @@ class Jobs:
     def progress(self, id: str) -> Progress | None:
         """The latest Progress alone, which costs nobody a preview."""
         return self._bus.latest(id)[0]
+
+    def models_in_memory(self) -> ModelMemory:
+        """Which models are in memory, on which tier, and what they take; as after the last group of work."""
+        return self._worker.memory
+
+    def unload(self, path: str | None = None) -> None:
+        """Drops the models of a file from memory, pinned or not; without a path all that are not pinned.
+
+        Returns at once, as the next three do: the engine obeys after the group that runs now. Jobs in work load again
+        what they need.
+        """
+        self._worker.order(ModelOrder("unload", path))
+
+    def reload(self) -> None:
+        """Loads the model used last again, if it was unloaded."""
+        self._worker.order(ModelOrder("reload"))
+
+    def pin(self, path: str) -> None:
+        """The models of a file (`ModelInMemory.path`, `ModelFile.path`) stay in memory once they are there."""
+        self._worker.order(ModelOrder("pin", path))
+
+    def unpin(self, path: str) -> None:
+        """They go when their turn comes."""
+        self._worker.order(ModelOrder("unpin", path))
 
     def image_file(self, id: str, index: int, owner: str | None = None) -> Path:
         """The file of a saved picture. Raises PictureNotFound when it was not made or is gone."""

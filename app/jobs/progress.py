@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from app.schema.events import Progress, RowAdvanced
+from app.schema.events import Loading, Progress, RowAdvanced
 
 INTERVAL = 0.1
 
@@ -32,10 +32,10 @@ class ProgressMeter:
         self._told_at = float("-inf")
         self._latest: Progress | None = None
 
-    def waiting(self, phase: str) -> Progress:
-        """Nothing has advanced, but there are words for why."""
+    def waiting(self, phase: str, loading: Loading | None = None) -> Progress:
+        """Nothing has advanced, but there are words for why. loading: the model that it waits for."""
         step = self._latest.step if self._latest else 0
-        return self._progress(min(self._ended, self._images - 1), step, None, phase)
+        return self._progress(min(self._ended, self._images - 1), step, None, phase, loading)
 
     def advanced(self, event: RowAdvanced) -> Progress | None:
         """After one model call; None when the last one was told just now."""
@@ -68,7 +68,9 @@ class ProgressMeter:
             return None
         return (now - since) * (1 - share) / (share - share_then)
 
-    def _progress(self, image: int, step: int, eta: float | None, phase: str) -> Progress:
+    def _progress(
+        self, image: int, step: int, eta: float | None, phase: str, loading: Loading | None = None
+    ) -> Progress:
         self._latest = Progress(
             job=self._job,
             progress=self._share(),
@@ -78,5 +80,6 @@ class ProgressMeter:
             steps=self._steps,
             eta=eta,
             phase=phase,
+            loading=loading,
         )
         return self._latest

@@ -34,6 +34,7 @@ from app.schema.events import (
     RowFinished,
     RowPreviewed,
 )
+from app.schema.memory import ModelMemory
 from app.schema.request import ImagePlan
 
 logger = logging.getLogger(__name__)
@@ -48,6 +49,13 @@ class Order(NamedTuple):
 
     what: Literal["skip", "interrupt", "cancel"]
     job: str
+
+
+class ModelOrder(NamedTuple):
+    """What the engine's thread is asked to do with models between two groups. path: of a file, None for all."""
+
+    what: Literal["unload", "reload", "pin", "unpin"]
+    path: str | None = None
 
 
 @dataclass
@@ -81,7 +89,9 @@ class Worker:
         self._most_owners = most_owners
         self._engine: Engine | None = None
         self._running: dict[str, _Running] = {}
-        self._orders: deque[Order] = deque()
+        self._orders: deque[Order | ModelOrder] = deque()
+        self._pinned: dict[str, None] = {}
+        self._memory = ModelMemory()
         self._bell = threading.Event()
         self._look_for_jobs = True
         self._warm = False
@@ -107,7 +117,12 @@ class Worker:
         """There may be a new job."""
         self._bell.set()
 
-    def order(self, order: Order) -> None:
+    @property
+    def memory(self) -> ModelMemory:
+        """The models in memory as they were after the last group or order."""
+        return self._memory
+
+    def order(self, order: Order | ModelOrder) -> None:
         """Asks something of the engine's thread; carried out after the group that runs now."""
         self._orders.append(order)
         self._bell.set()
@@ -161,13 +176,39 @@ class Worker:
             return True
         for event in events:
             self._take(event)
+        self._memory = self._engine.memory()
         return True
 
-    def _obey(self, order: Order) -> None:
+    def _obey(self, order: Order | ModelOrder) -> None:
+        if isinstance(order, ModelOrder):
+            self._obey_model_order(order)
+            return
         if self._engine is None or order.job not in self._running:
             return
         act = {"skip": self._engine.skip, "interrupt": self._engine.interrupt, "cancel": self._engine.cancel}
         act[order.what](order.job)
+
+    def _obey_model_order(self, order: ModelOrder) -> None:
+        """Pins outlive an engine and may come before the first; the rest concerns what is in memory now."""
+        if order.what == "pin" and order.path is not None:
+            self._pinned[order.path] = None
+        elif order.what == "unpin" and order.path is not None:
+            self._pinned.pop(order.path, None)
+        if self._engine is None:
+            return
+        try:
+            match order:
+                case ModelOrder("pin", str(path)):
+                    self._engine.pin(path)
+                case ModelOrder("unpin", str(path)):
+                    self._engine.unpin(path)
+                case ModelOrder("unload", path):
+                    self._engine.unload(path)
+                case ModelOrder("reload"):
+                    self._engine.reload()
+        except EaselError as error:
+            logger.warning("The models in memory could not be changed (%s): %s", order.what, error)
+        self._memory = self._engine.memory()
 
     def _claim_jobs(self) -> None:
         """Fills the places: of the owners without one, the one served longest ago comes first."""
@@ -217,6 +258,10 @@ class Worker:
     def _engine_made(self) -> Engine:
         if self._engine is None:
             self._engine = self._make_engine(self._before_group)
+            self._engine.listen(self._take)
+            for path in self._pinned:
+                self._engine.pin(path)
+            self._memory = self._engine.memory()
         return self._engine
 
     def _before_group(self, rows: list[tuple[str, int, int]]) -> None:
@@ -226,6 +271,7 @@ class Worker:
     def _break_down(self, error: EaselError) -> None:
         """Fails the jobs that the engine had, and forgets the engine: the next job gets a new one."""
         broken, self._engine = self._engine, None
+        self._memory = ModelMemory()
         for id in list(self._running):
             self._writer.fail(id, error)
             self._leave(id)
@@ -243,10 +289,11 @@ class Worker:
 
     def _take(self, event: RowEvent) -> None:
         if isinstance(event, ModelLoading):
-            self._loading = True
+            # With bytes it is told from inside the load, whose group has been written down as loading already.
+            self._loading = self._loading or event.loading is None
             for id in event.jobs:
                 if id in self._running:
-                    self._tell(self._running[id].meter.waiting(event.phase))
+                    self._tell(self._running[id].meter.waiting(event.phase, event.loading))
             return
         running = self._running.get(event.job)
         if running is None:

@@ -75,8 +75,24 @@ class Failed(Event):
     field: str | None = None
 
 
+class Loading(NamedTuple):
+    """How far the load of a model is. name: of its file. part: 'U-Net', 'text encoder' or 'VAE'.
+
+    done, total: bytes of the file; rate: bytes a second so far, 0 while unknown.
+    """
+
+    name: str
+    part: str
+    done: int
+    total: int
+    rate: float
+
+
 class Progress(Event):
-    """How far a job is. progress: 0-1 over all its pictures; eta: seconds left or None; phase: words."""
+    """How far a job is. progress: 0-1 over all its pictures; eta: seconds left or None; phase: words.
+
+    loading: while a model is being loaded for it.
+    """
 
     kind: Literal["progress"] = "progress"
     progress: float
@@ -86,6 +102,7 @@ class Progress(Event):
     steps: int
     eta: float | None
     phase: str
+    loading: Loading | None = None
 
 
 class Preview(Event):
@@ -161,10 +178,14 @@ class RowDropped(NamedTuple):
 
 
 class ModelLoading(NamedTuple):
-    """Engine to worker: words for the progress bar of the jobs that wait for a model."""
+    """Engine to worker: words for the progress bar of the jobs that wait for a model.
+
+    loading: None until there are bytes to tell of.
+    """
 
     jobs: tuple[str, ...]
     phase: str
+    loading: Loading | None = None
 
 
 RowEvent = RowAdvanced | RowPreviewed | RowFinished | RowFailed | RowDropped | ModelLoading

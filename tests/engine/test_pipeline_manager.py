@@ -70,11 +70,11 @@ def test_a_pinned_model_stays():
     disk = Disk()
     manager = PipelineManager(disk, budget=20)
     use(manager, choice("a"))
-    manager.pin(choice("a"))
+    manager.pin("a")
     for name in ("b", "c", "d", "a"):
         use(manager, choice(name))
     assert disk.loaded == ["a", "b", "c", "d"]
-    manager.unpin(choice("a"))
+    manager.unpin("a")
     for name in ("b", "c", "a"):
         use(manager, choice(name))
     assert disk.loaded[-1] == "a"
@@ -142,7 +142,7 @@ def test_release_drops_all_but_the_pinned():
     manager = PipelineManager(Disk(), budget=100)
     use(manager, choice("a"))
     use(manager, choice("b"))
-    manager.pin(choice("a"))
+    manager.pin("a")
     manager.release()
     assert manager.kept(choice("a")) is not None
     assert manager.kept(choice("b")) is None

@@ -11,7 +11,17 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from app.schema.events import ModelLoading, RowAdvanced, RowDropped, RowEvent, RowFailed, RowFinished, RowPreviewed
+from app.schema.events import (
+    Loading,
+    ModelLoading,
+    RowAdvanced,
+    RowDropped,
+    RowEvent,
+    RowFailed,
+    RowFinished,
+    RowPreviewed,
+)
+from app.schema.memory import ModelInMemory, ModelMemory
 from app.schema.request import ImagePlan
 
 
@@ -42,6 +52,9 @@ class FakeEngine:
         self.closed = False
         self.loaded: set[str] = set()
         self.groups: list[list[tuple[str, int, int]]] = []
+        self.listener: Callable[[RowEvent], None] = lambda event: None
+        self.paths = ["models/formula.safetensors"]
+        self.pinned: list[str] = []
 
     @property
     def idle(self) -> bool:
@@ -64,6 +77,29 @@ class FakeEngine:
     def cancel(self, job: str) -> None:
         self._drop([row for row in self.rows if row.plan.job == job])
 
+    def listen(self, listener: Callable[[RowEvent], None]) -> None:
+        self.listener = listener
+
+    def memory(self) -> ModelMemory:
+        return ModelMemory(
+            tuple(
+                ModelInMemory(path, "formula.safetensors", "checkpoint", 0, 7, 0, path in self.pinned, True, "fp32")
+                for path in self.paths
+            )
+        )
+
+    def unload(self, path: str | None) -> None:
+        self.paths = [kept for kept in self.paths if kept != path and (path is not None or kept in self.pinned)]
+
+    def reload(self) -> None:
+        self.paths = ["models/formula.safetensors"]
+
+    def pin(self, path: str) -> None:
+        self.pinned.append(path)
+
+    def unpin(self, path: str) -> None:
+        self.pinned.remove(path)
+
     def close(self) -> None:
         self.rows.clear()
         self.closed = True
@@ -79,6 +115,8 @@ class FakeEngine:
         group = [row for row in self.rows if (row.plan.job, row.plan.batch) == (leader.plan.job, leader.plan.batch)]
         if leader.plan.resolved.request.prompt == "load" and leader.plan.job not in self.loaded:
             self.loaded.add(leader.plan.job)
+            half = Loading("formula.safetensors", "U-Net", 50_000_000, 100_000_000, 400e6)
+            self.listener(ModelLoading((leader.plan.job,), "Loading formula: U-Net", half))
             return [*events, ModelLoading((leader.plan.job,), "Loading formula")]
         marks = [(row.plan.job, row.plan.image, row.call) for row in group]
         self.groups.append(marks)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import pytest
 
 from app.jobs import Told
 from app.schema.errors import JobNotFound, PictureNotFound
-from app.schema.events import Finished, ImageReady, Notice, Progress
+from app.schema.events import Finished, ImageReady, Loading, Notice, Progress
+from app.schema.memory import ModelMemory
 from tests.jobs.fake_engine import picture
 from tests.jobs.workplace import Workplace, engine_of, request
 
@@ -235,3 +238,38 @@ def test_a_picture_that_was_not_made_is_not_found(workplace: Workplace) -> None:
     workplace.jobs.wait(job.id, 10)
     with pytest.raises(PictureNotFound):
         workplace.jobs.image_file(job.id, 4)
+
+
+def until(happened: Callable[[], bool]) -> None:
+    """Waits for the engine's thread."""
+    end = time.monotonic() + 10
+    while not happened():
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
+def test_the_models_in_memory_are_told_and_obey(workplace: Workplace) -> None:
+    path = "models/formula.safetensors"
+    workplace.jobs.pin(path)
+    assert workplace.jobs.models_in_memory() == ModelMemory()
+    workplace.jobs.wait(workplace.jobs.submit(request(), "anna").id, 10)
+    (model,) = workplace.jobs.models_in_memory().models
+    assert (model.path, model.tier, model.host_bytes, model.pinned) == (path, "host", 7, True)
+    workplace.jobs.unload()
+    workplace.jobs.unpin(path)
+    until(lambda: [model.pinned for model in workplace.jobs.models_in_memory().models] == [False])
+    workplace.jobs.unload()
+    until(lambda: not workplace.jobs.models_in_memory().models)
+    workplace.jobs.reload()
+    until(lambda: len(workplace.jobs.models_in_memory().models) == 1)
+
+
+def test_a_load_tells_its_bytes_to_whoever_watches(workplace: Workplace) -> None:
+    seen: list[Loading | None] = []
+    waiting = workplace.worker._tell
+    workplace.worker._tell = lambda told: (seen.append(told.loading if told else None), waiting(told))[1]  # type: ignore[method-assign]
+    workplace.jobs.wait(workplace.jobs.submit(request(prompt="load"), "anna").id, 10)
+    (loading,) = [one for one in seen if one is not None]
+    assert (loading.name, loading.part, loading.done, loading.total) == (
+        "formula.safetensors", "U-Net", 50_000_000, 100_000_000
+    )  # fmt: skip
