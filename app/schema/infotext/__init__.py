@@ -1,5 +1,7 @@
 """The infotext ('parameters') of pictures: written as A1111 does, read from any version and program."""
 
+from app.schema.infotext.differences import Difference, Present, differences
+from app.schema.infotext.file_differences import NamedFile
 from app.schema.infotext.keys import ALWAYS_WRITTEN
 from app.schema.infotext.lookups import NO_LOOKUPS, Lookups
 from app.schema.infotext.parameters import a1111_parameters, png_info_parameters
@@ -14,11 +16,15 @@ __all__ = [
     "ALWAYS_WRITTEN",
     "NO_LOOKUPS",
     "PROGRAM",
+    "Difference",
     "Entry",
     "Infotext",
     "Lookups",
+    "NamedFile",
     "PastedRequest",
+    "Present",
     "a1111_parameters",
+    "differences",
     "override_settings",
     "picture_entries",
     "picture_request",
