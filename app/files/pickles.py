@@ -55,6 +55,10 @@ class PickledFile:
                 return _old_starts(file, self.storages, self._data_start)
             return {key: data_start(file, self._archive[key]) for key in self.storages}
 
+    def storage_checksums(self) -> dict[str, int]:
+        """Storage -> CRC-32 of its bytes; 0 where the file says none (PyTorch's old format never does)."""
+        return {key: self._archive[key].crc if self._archive is not None else 0 for key in self.storages}
+
 
 def read_pickle(path: str | Path) -> PickledFile:
     """What a .ckpt, .pt or .bin file holds, without its weights.

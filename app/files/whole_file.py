@@ -29,7 +29,7 @@ def write_whole(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         aside.replace(path)
-        _flush_folder(path.parent)
+        flush_folder(path.parent)
     except OSError as error:
         with suppress(OSError):
             aside.unlink(missing_ok=True)
@@ -52,7 +52,7 @@ def cannot_write(path: Path, error: OSError) -> DiskFull | CannotWrite:
     )
 
 
-def _flush_folder(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
     """Bring the new name to the disk as well; Windows and some network drives cannot, and do it on their own."""
     if os.name == "nt":
         return
