@@ -68,9 +68,7 @@ _FILE_KEYS: Final = frozenset({"Model hash", "Model", "VAE", "VAE hash"})
 _HARMLESS: Final = frozenset(
     {"Batch size", "Batch pos", "Civitai metadata", "Civitai resources", "Created Date", "Hashes", "User", "Version"}
 )
-_OTHERS_PRECISION: Final = (
-    "A1111 computes in fp16 on most graphics cards and does not write it down: small details move."
-)
+_OTHERS_PRECISION: Final = "A1111 computes in fp16 on most graphics cards and does not say so: small details move."
 _OTHER_CARD: Final = (
     "Noise from the GPU depends on the kind of device. For a picture made on an NVIDIA card, NV gives the same noise "
     "on any machine."
@@ -170,9 +168,7 @@ def _version(recipe: Infotext) -> Iterator[Difference]:
     if theirs.startswith(f"{PROGRAM_NAME} "):
         yield Difference("Version", theirs, PROGRAM, "Another version of this program.", certain=False)
     elif recipe.program not in ("", "AUTOMATIC1111"):
-        words = (
-            f"Made with {recipe.program}, which reads prompts and draws noise in its own way: similar, not the same."
-        )
+        words = f"Made with {recipe.program}, which reads prompts and draws noise its own way: similar, not the same."
         yield Difference("Program", theirs or recipe.program, PROGRAM, words)
     else:
         words = "Another program; what its version did otherwise is set where the text tells which it was."
