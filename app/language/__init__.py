@@ -16,6 +16,7 @@ from app.language.plan import (
     plan_texts,
 )
 from app.language.schedule import Timing, Variant, variants
+from app.language.style_book import StyleBook
 from app.language.style_files import read_style_files, read_styles, style_menu, write_styles
 from app.language.styles import Extracted, Style, apply_styles, extract_styles, merge_styles
 from app.language.tags import LORA_KINDS, NetworkTag, Strength, cut_tags, strength
@@ -39,6 +40,7 @@ __all__ = [
     "Sizes",
     "Strength",
     "Style",
+    "StyleBook",
     "TextPlan",
     "TextUnit",
     "Timing",

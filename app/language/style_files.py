@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import csv
 import io
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from app.files import write_whole
 from app.language.styles import Style
 from app.schema.errors import InvalidField
 
@@ -43,16 +43,23 @@ def read_styles(file: Path) -> tuple[Style, ...]:
 
 
 def write_styles(file: Path, styles: Iterable[Style]) -> None:
-    """Write the styles of one file whole, or leave it as it was; what it held before is kept as `.bak`."""
+    """Write the styles of one file whole, or leave it as it was; what it held before is kept as `.bak`.
+
+    Rows whose name begins with `#` stay, at the top. Raises DiskFull or CannotWrite.
+    """
     table = io.StringIO(newline="")
     writer = csv.writer(table)
     writer.writerow(_COLUMNS)
-    writer.writerows(styles)
     if file.exists():
-        shutil.copyfile(file, file.with_name(file.name + ".bak"))
-    fresh = file.with_name(file.name + ".tmp")
-    fresh.write_text(table.getvalue(), encoding="utf-8-sig", newline="")
-    fresh.replace(file)
+        writer.writerows(_remarks(file))
+        write_whole(file.with_name(file.name + ".bak"), file.read_bytes())
+    writer.writerows(styles)
+    write_whole(file, table.getvalue().encode("utf-8-sig"))
+
+
+def _remarks(file: Path) -> list[list[str]]:
+    with file.open(encoding="utf-8-sig", newline="") as lines:
+        return [row for row in csv.reader(lines) if row and row[0].startswith("#")]
 
 
 def read_style_files(patterns: Sequence[Path]) -> dict[Path, tuple[Style, ...]]:

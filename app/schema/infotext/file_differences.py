@@ -58,10 +58,7 @@ def vae_difference(fields: Mapping[str, str], ours: NamedFile | None, here: bool
 def network_differences(fields: Mapping[str, str], here: Mapping[str, NamedFile]) -> Iterator[tuple[str, FileWords]]:
     """(label, words) of each LoRA and embedding that a recipe names with a hash and that is missing or another."""
     learned = (entry.rpartition(":") for entry in fields.get("TI hashes", "").split(","))
-    named = [
-        ("LoRA", network_hashes(fields)),
-        ("Embedding", {name.strip(): value.strip() for name, _, value in learned}),
-    ]
+    embeddings = {name.strip(): value.strip() for name, _, value in learned}
     for kind, hashes in (("LoRA", network_hashes(fields)), ("Embedding", embeddings)):
         for name, short_hash in hashes.items():
             if not name or not short_hash:
