@@ -10,13 +10,13 @@ from starlette.requests import Request
 
 from app.access import caller_of
 from app.api.encoded_picture import decoded_picture
-from app.api.sdapi_request import REQUEST_FIELDS, Txt2ImgFields
+from app.api.sdapi_request import Txt2ImgFields
 from app.files import read_picture_recipe
 from app.jobs import Resolver, lookups_of
 from app.schema.control import Control, controls_of
 from app.schema.infotext import ALWAYS_WRITTEN, png_info_parameters, read_infotext_text, request_from_infotext
 from app.schema.request import GenerationRequest
-from app.schema.settings import Settings, SettingValues
+from app.schema.settings import REQUEST_FIELDS, Settings, SettingValues
 
 
 class PngInfoFields(BaseModel):

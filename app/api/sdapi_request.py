@@ -14,22 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from app.schema.choices import AUTOMATIC
 from app.schema.errors import NotServedYet, UnknownChoice, UnknownSetting
 from app.schema.request import GenerationRequest, parse_request
-from app.schema.settings import SettingValues, checked_value
-
-REQUEST_FIELDS = {
-    "sd_model_checkpoint": "checkpoint",
-    "sd_vae": "vae",
-    "CLIP_stop_at_last_layers": "clip_skip",
-    "emphasis": "emphasis",
-    "randn_source": "noise_source",
-    "eta_noise_seed_delta": "noise_seed_delta",
-    "tiling": "tiling",
-    "s_churn": "s_churn",
-    "s_tmin": "s_tmin",
-    "s_tmax": "s_tmax",
-    "s_noise": "s_noise",
-}
-"""A1111's options that change a picture -> the request's fields."""
+from app.schema.settings import ETAS, REQUEST_FIELDS, SettingValues, checked_value, request_values
 
 UI_ONLY_SCRIPTS = frozenset({"refiner", "sampler", "seed"})
 """Always-on scripts of A1111 whose arguments its API ignores."""
@@ -111,18 +96,19 @@ def generation_request(fields: Txt2ImgFields, settings: SettingValues) -> Genera
     Raises InvalidField and its kin for values, NotServedYet for what A1111 has and this version does not.
     """
     _refuse_unserved(fields)
-    data: dict[str, Any] = {field: getattr(settings, option) for option, field in REQUEST_FIELDS.items()}
-    for option, value in (fields.override_settings or {}).items():
-        data[_request_field(option)] = checked_value(option, value)
-    for name in ("tiling", "s_churn", "s_tmin", "s_tmax", "s_noise"):
+    overrides = fields.override_settings or {}
+    settings = settings.model_copy(update={option: _overridden(option, value) for option, value in overrides.items()})
+    sampler = fields.sampler_name or fields.sampler_index or "Euler"
+    data = request_values(settings, sampler)
+    for name in ("tiling", "s_churn", "s_tmin", "s_tmax", "s_noise", "s_min_uncond", "eta"):
         given = getattr(fields, name)
         if given is not None:
-            data[name] = given
+            data[REQUEST_FIELDS.get(name, name)] = given
     data |= {
         "prompt": fields.prompt,
         "negative_prompt": fields.negative_prompt,
         "styles": tuple(fields.styles or ()),
-        "sampler": fields.sampler_name or fields.sampler_index or "Euler",
+        "sampler": sampler,
         "schedule": fields.scheduler or AUTOMATIC,
         "steps": fields.steps,
         "width": fields.width,
@@ -135,20 +121,19 @@ def generation_request(fields: Txt2ImgFields, settings: SettingValues) -> Genera
         "variation_strength": fields.subseed_strength,
         "seed_resize_width": max(fields.seed_resize_from_w, 0),
         "seed_resize_height": max(fields.seed_resize_from_h, 0),
-        "eta": fields.eta,
         "save_images": fields.save_images,
     }
     return parse_request(data)
 
 
-def _request_field(option: str) -> str:
-    if option in REQUEST_FIELDS:
-        return REQUEST_FIELDS[option]
+def _overridden(option: str, value: Any) -> Any:
+    if option in REQUEST_FIELDS or option in ETAS:
+        return checked_value(option, value)
     known = option in SettingValues.model_fields
     raise UnknownSetting(
         f"The setting '{option[:80]}' " + ("cannot be overridden by a request." if known else "is not known."),
         field="override_settings",
-        hint=f"A request may override {', '.join(REQUEST_FIELDS)}.",
+        hint=f"A request may override {', '.join((*REQUEST_FIELDS, *ETAS))}.",
     )
 
 
@@ -158,7 +143,6 @@ def _refuse_unserved(fields: Txt2ImgFields) -> None:
         "restore_faces": fields.restore_faces,
         "refiner_checkpoint": fields.refiner_checkpoint not in (None, "", "None"),
         "firstpass_image": fields.firstpass_image,
-        "s_min_uncond": fields.s_min_uncond,
         "disable_extra_networks": fields.disable_extra_networks,
     }
     for name, value in wanted.items():

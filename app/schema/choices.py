@@ -48,6 +48,9 @@ AUTOMATIC = "Automatic"
 DEFAULT_SAMPLER = "DPM++ 2M"
 EMPHASIS_MODES = ("Original", "No norm", "Ignore", "None")
 NOISE_SOURCES = ("CPU", "GPU", "NV")
+NOISE_SCHEDULES = ("Default", "Zero Terminal SNR")
+UNIPC_VARIANTS = ("bh1", "bh2", "vary_coeff")
+UNIPC_SKIP_TYPES = ("time_uniform", "time_quadratic", "logSNR")
 PRECISIONS = ("fp32", "bf16", "fp16")
 
 SAMPLER_NAMES: tuple[SamplerName, ...] = (

@@ -13,6 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, f
 from app.schema.choices import AUTOMATIC, DEFAULT_SAMPLER
 from app.schema.control import Control
 from app.schema.errors import InvalidField, InvalidPrompt, NewerVersion
+from app.schema.guidance_fields import GuidanceFields
+from app.schema.prompt_fields import PromptFields
+from app.schema.sampling_fields import SamplingFields
 
 REQUEST_VERSION = 1
 LONGEST_PROMPT = 65_536
@@ -22,11 +25,12 @@ LARGEST_SEED = 2**64 - 1
 Seed = Annotated[int, Field(ge=-1, le=LARGEST_SEED)]
 
 
-class GenerationRequest(BaseModel):
+class GenerationRequest(SamplingFields, GuidanceFields, PromptFields):
     """What one job is to make: batch_count x batch_size pictures of width x height pixels.
 
     Defaults are neutral; each front end fills in its own (the API's differ from the page's).
     checkpoint and vae: any name that A1111 accepts; "" stands for the one to be chosen at submission.
+    token_merging_ratio: share of the tokens that attention merges (Bolya and Hoffman 2023).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -36,10 +40,25 @@ class GenerationRequest(BaseModel):
     negative_prompt: Annotated[str, Control("Negative prompt", api="negative_prompt")] = ""
     styles: Annotated[tuple[str, ...], Control("Styles", choices="styles", api="styles")] = ()
     checkpoint: Annotated[
-        str, Control("Stable Diffusion checkpoint", choices="checkpoints", infotext="Model hash", change_cost=10)
+        str,
+        Control(
+            "Stable Diffusion checkpoint",
+            choices="checkpoints",
+            api="sd_model_checkpoint",
+            infotext="Model hash",
+            change_cost=10,
+        ),
     ] = ""
     vae: Annotated[
-        str, Control("SD VAE", "Automatic, None (built in) or a file", choices="vaes", infotext="VAE", change_cost=7)
+        str,
+        Control(
+            "SD VAE",
+            "Automatic, None (built in) or a file",
+            choices="vaes",
+            api="sd_vae",
+            infotext="VAE",
+            change_cost=7,
+        ),
     ] = AUTOMATIC
     sampler: Annotated[str, Control("Sampling method", choices="samplers", api="sampler_name", infotext="Sampler")] = (
         DEFAULT_SAMPLER
@@ -66,13 +85,6 @@ class GenerationRequest(BaseModel):
         Field(ge=1, le=64),
         Control("Batch size", "pictures made in one call; needs memory", 1, 8, 1, api="batch_size"),
     ] = 1
-    cfg_scale: Annotated[
-        float,
-        Field(ge=0, le=1000),
-        Control(
-            "CFG Scale", "how closely the picture follows the prompt", 1, 30, 0.5, api="cfg_scale", infotext="CFG scale"
-        ),
-    ] = 7.0
     seed: Annotated[Seed, Control("Seed", "-1 draws a new one", api="seed", infotext="Seed")] = -1
     variation_seed: Annotated[
         Seed, Control("Variation seed", "-1 draws a new one", api="subseed", infotext="Variation seed")
@@ -104,39 +116,6 @@ class GenerationRequest(BaseModel):
             "Resize seed from height", "0: off", 0, 2048, 8, api="seed_resize_from_h", infotext="Seed resize from-2"
         ),
     ] = 0
-    clip_skip: Annotated[
-        int,
-        Field(ge=1, le=12),
-        Control("Clip skip", "1: the last layer", 1, 12, 1, api="CLIP_stop_at_last_layers", infotext="Clip skip"),
-    ] = 1
-    emphasis: Annotated[
-        Literal["Original", "No norm", "Ignore", "None"],
-        Control("Emphasis mode", "what (word:1.2) does", choices="emphasis", api="emphasis", infotext="Emphasis"),
-    ] = "Original"
-    noise_source: Annotated[
-        Literal["CPU", "GPU", "NV"],
-        Control("Random number source", choices="noise_sources", api="randn_source", infotext="RNG"),
-    ] = "CPU"
-    eta: Annotated[
-        float | None,
-        Field(ge=0, le=10),
-        Control("Eta", "noise of ancestral samplers; empty: the sampler's own", 0, 1, 0.01, api="eta", infotext="Eta"),
-    ] = None
-    noise_seed_delta: Annotated[
-        int, Field(ge=0, le=2**32), Control("Eta noise seed delta", api="eta_noise_seed_delta", infotext="ENSD")
-    ] = 0
-    s_churn: Annotated[
-        float, Field(ge=0), Control("Sigma churn", "", 0, 100, 0.01, api="s_churn", infotext="Sigma churn")
-    ] = 0.0
-    s_tmin: Annotated[
-        float, Field(ge=0), Control("Sigma tmin", "", 0, 10, 0.01, api="s_tmin", infotext="Sigma tmin")
-    ] = 0.0
-    s_tmax: Annotated[
-        float, Field(ge=0), Control("Sigma tmax", "0: no limit", 0, 999, 0.01, api="s_tmax", infotext="Sigma tmax")
-    ] = 0.0
-    s_noise: Annotated[
-        float, Field(ge=0), Control("Sigma noise", "", 0, 1.1, 0.001, api="s_noise", infotext="Sigma noise")
-    ] = 1.0
     inpainting_mask_weight: Annotated[
         float,
         Field(ge=0, le=1),
@@ -150,6 +129,19 @@ class GenerationRequest(BaseModel):
             infotext="Conditional mask weight",
         ),
     ] = 1.0
+    token_merging_ratio: Annotated[
+        float,
+        Field(ge=0, le=0.9),
+        Control(
+            "Token merging ratio",
+            "0: off; faster, and a little different",
+            0,
+            0.9,
+            0.1,
+            api="token_merging_ratio",
+            infotext="Token merging ratio",
+        ),
+    ] = 0.0
     tiling: Annotated[
         bool, Control("Tiling", "a picture that repeats without a seam", api="tiling", infotext="Tiling")
     ] = False

@@ -20,13 +20,19 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from app.schema.choices import AUTOMATIC
-from app.schema.control import Control
-from app.schema.errors import CannotWrite, DiskFull, InvalidField, UnknownSetting
+from app.schema.choices import find_sampler, split_sampler_name
+from app.schema.control import Control, controls_of
+from app.schema.errors import CannotWrite, DiskFull, InvalidField, UnknownChoice, UnknownSetting
+from app.schema.request import GenerationRequest
 
 logger = logging.getLogger(__name__)
 
 KEPT_VERSIONS = 10
+
+
+def _field(name: str) -> Any:
+    """A setting that fills a field of the request: its default, its limits and how it shows itself."""
+    return GenerationRequest.model_fields[name]
 
 
 class SettingValues(BaseModel):
@@ -34,28 +40,51 @@ class SettingValues(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    sd_model_checkpoint: Annotated[
-        str, Control("Stable Diffusion checkpoint", choices="checkpoints", infotext="Model hash", change_cost=10)
-    ] = ""
-    sd_vae: Annotated[str, Control("SD VAE", choices="vaes", infotext="VAE", change_cost=7)] = AUTOMATIC
-    CLIP_stop_at_last_layers: Annotated[
-        int, Field(ge=1, le=12), Control("Clip skip", "1: the last layer", 1, 12, 1, infotext="Clip skip")
-    ] = 1
-    emphasis: Annotated[
-        Literal["Original", "No norm", "Ignore", "None"],
-        Control("Emphasis mode", choices="emphasis", infotext="Emphasis"),
-    ] = "Original"
-    randn_source: Annotated[
-        Literal["CPU", "GPU", "NV"], Control("Random number source", choices="noise_sources", infotext="RNG")
-    ] = "CPU"
-    eta_noise_seed_delta: Annotated[int, Field(ge=0, le=2**32), Control("Eta noise seed delta", infotext="ENSD")] = 0
-    tiling: Annotated[bool, Control("Tiling", infotext="Tiling")] = False
-    s_churn: Annotated[float, Field(ge=0), Control("Sigma churn", "", 0, 100, 0.01, infotext="Sigma churn")] = 0.0
-    s_tmin: Annotated[float, Field(ge=0), Control("Sigma tmin", "", 0, 10, 0.01, infotext="Sigma tmin")] = 0.0
-    s_tmax: Annotated[float, Field(ge=0), Control("Sigma tmax", "0: no limit", 0, 999, 0.01, infotext="Sigma tmax")] = (
-        0.0
-    )
-    s_noise: Annotated[float, Field(ge=0), Control("Sigma noise", "", 0, 1.1, 0.001, infotext="Sigma noise")] = 1.0
+    sd_model_checkpoint: str = _field("checkpoint")
+    sd_vae: str = _field("vae")
+    CLIP_stop_at_last_layers: int = _field("clip_skip")
+    sdxl_clip_l_skip: bool = _field("sdxl_clip_l_skip")
+    emphasis: Literal["Original", "No norm", "Ignore", "None"] = _field("emphasis")
+    enable_prompt_comments: bool = _field("prompt_comments")
+    comma_padding_backtrack: int = _field("comma_backtrack")
+    use_old_scheduling: bool = _field("old_prompt_editing")
+    sdxl_crop_top: int = _field("crop_top")
+    sdxl_crop_left: int = _field("crop_left")
+    sdxl_refiner_high_aesthetic_score: float = _field("aesthetic_score")
+    sdxl_refiner_low_aesthetic_score: float = _field("negative_aesthetic_score")
+    randn_source: Literal["CPU", "GPU", "NV"] = _field("noise_source")
+    eta_noise_seed_delta: int = _field("noise_seed_delta")
+    eta_ancestral: Annotated[
+        float, Field(ge=0, le=10), Control("Eta for k-diffusion samplers", "", 0, 1, 0.01, infotext="Eta")
+    ] = 1.0
+    eta_ddim: Annotated[float, Field(ge=0, le=10), Control("Eta for DDIM", "", 0, 1, 0.01, infotext="Eta DDIM")] = 0.0
+    s_churn: float = _field("s_churn")
+    s_tmin: float = _field("s_tmin")
+    s_tmax: float = _field("s_tmax")
+    s_noise: float = _field("s_noise")
+    sigma_min: float = _field("sigma_min")
+    sigma_max: float = _field("sigma_max")
+    rho: float = _field("rho")
+    use_old_karras_scheduler_sigmas: bool = _field("old_karras_sigmas")
+    always_discard_next_to_last_sigma: bool = _field("discard_next_to_last_sigma")
+    sgm_noise_multiplier: bool = _field("sgm_noise_multiplier")
+    enable_quantization: bool = _field("quantize_timesteps")
+    sd_noise_schedule: Literal["Default", "Zero Terminal SNR"] = _field("noise_schedule")
+    use_downcasted_alpha_bar: bool = _field("downcast_alphas")
+    beta_dist_alpha: float = _field("beta_alpha")
+    beta_dist_beta: float = _field("beta_beta")
+    uni_pc_variant: Literal["bh1", "bh2", "vary_coeff"] = _field("unipc_variant")
+    uni_pc_skip_type: Literal["time_uniform", "time_quadratic", "logSNR"] = _field("unipc_skip_type")
+    uni_pc_order: int = _field("unipc_order")
+    uni_pc_lower_order_final: bool = _field("unipc_lower_order_final")
+    s_min_uncond: float = _field("guidance_minimum_sigma")
+    s_min_uncond_all: bool = _field("guidance_minimum_all_steps")
+    skip_early_cond: float = _field("skip_early_guidance")
+    pad_cond_uncond: bool = _field("pad_prompts")
+    pad_cond_uncond_v0: bool = _field("pad_prompts_v0")
+    inpainting_mask_weight: float = _field("inpainting_mask_weight")
+    token_merging_ratio: float = _field("token_merging_ratio")
+    tiling: bool = _field("tiling")
     samples_save: Annotated[bool, Control("Save pictures", "off: kept for a day only")] = True
     samples_format: Annotated[
         Literal["png", "jpg", "jpeg", "webp", "avif", "gif"], Control("File format for pictures")
@@ -83,6 +112,28 @@ class SettingValues(BaseModel):
 
 FACTORY = SettingValues()
 Values = dict[str, Any]
+REQUEST_FIELDS: Mapping[str, str] = {
+    control.api: field
+    for field, control in controls_of(GenerationRequest).items()
+    if control.api in SettingValues.model_fields
+}
+"""Settings that change a picture -> the request's fields that they fill."""
+ETAS = ("eta_ancestral", "eta_ddim")
+"""Settings that fill the request's eta, the second for DDIM."""
+
+
+def request_values(settings: SettingValues, sampler: str) -> Values:
+    """Field of the request -> value, for all that the settings say of a picture made with this sampler.
+
+    sampler: a name as requests may have it, its schedule at the end included.
+    """
+    values = {field: getattr(settings, setting) for setting, field in REQUEST_FIELDS.items()}
+    try:
+        setting = ETAS[find_sampler(split_sampler_name(sampler, None)[0]).timestep]
+    except UnknownChoice:  # it is refused where the request is resolved
+        return values
+    eta = getattr(settings, setting)
+    return {**values, "eta": None if eta == getattr(FACTORY, setting) else eta}
 
 
 class Settings:

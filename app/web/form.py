@@ -14,7 +14,7 @@ from app.schema.choices import SAMPLER_NAMES, SCHEDULE_NAMES
 from app.schema.control import controls_of
 from app.schema.errors import EaselError, InvalidField
 from app.schema.request import GenerationRequest, parse_request
-from app.schema.settings import SettingValues
+from app.schema.settings import SettingValues, request_values
 
 Values = dict[str, Any]
 
@@ -51,13 +51,6 @@ _MENUS = {
     "sampler": [sampler.name for sampler in SAMPLER_NAMES],
     "schedule": [schedule.label for schedule in SCHEDULE_NAMES],
 }
-# The settings that fill fields which the form does not show: those that share the request's infotext key.
-_SETTING_OF = {
-    name: setting
-    for setting, shown in controls_of(SettingValues).items()
-    for name, control in CONTROLS.items()
-    if shown.infotext is not None and shown.infotext == control.infotext and name not in ELEMENT_IDS
-}
 
 
 def widget(name: str, **options: Any) -> Any:
@@ -79,11 +72,9 @@ def request_of(values: Sequence[Any], settings: SettingValues) -> GenerationRequ
 
     Raises InvalidField and its kin, naming the first field at fault.
     """
-    data: Values = {name: getattr(settings, setting) for name, setting in _SETTING_OF.items()}
-    data["save_images"] = settings.samples_save
-    for name, value in zip(ELEMENT_IDS, values, strict=True):
-        data[name] = _read(name, value)
-    return parse_request(data)
+    shown = {name: _read(name, value) for name, value in zip(ELEMENT_IDS, values, strict=True)}
+    unseen = request_values(settings, str(shown["sampler"]))
+    return parse_request({**unseen, "save_images": settings.samples_save, **shown})
 
 
 def restored(saved: Any) -> Values:

@@ -182,9 +182,15 @@ def test_networks_become_tags_by_their_local_names() -> None:
     assert result.leftover == {}
 
 
+def test_an_old_version_sets_the_fields_that_do_as_it_did() -> None:
+    result = pasted(f"[a]\n{LINE.replace('Euler a', 'DDIM')}, Version: v1.5.1")
+    assert {"old_prompt_editing": True, "downcast_alphas": True, "pad_prompts_v0": True}.items() <= result.fields.items()
+    assert result.notes == ()
+
+
 def test_old_behaviour_that_is_missing_here_is_said() -> None:
-    notes = pasted(f"[a]\n{LINE}, Version: v1.5.1").notes
-    assert [note.key for note in notes] == ["Old prompt editing timelines", "Downcast alphas_cumprod"]
+    notes = pasted(f"[a]\n{LINE}, Refiner: b, Version: v1.7.0").notes
+    assert "Refiner switch by sampling steps" in [note.key for note in notes]
 
 
 def test_an_extensions_keys_become_its_values() -> None:
