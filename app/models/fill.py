@@ -5,18 +5,20 @@ Knows where a parameter lies (`keys.Source`), not why; takes meta modules as wel
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 import torch
 from torch import Tensor, nn
 
 from app.models.keys import Source, text_sources
 from app.models.progress import Meter
 from app.models.text_encoder import TextEncoder
-from app.models.weights import WeightFile
+from app.models.weights import Weights
 from app.schema.errors import BrokenModelFile
 
 
 def fill_text_encoder(
-    file: WeightFile, encoder: TextEncoder, dtype: torch.dtype, device: torch.device, meter: Meter
+    file: Weights, encoder: TextEncoder, dtype: torch.dtype, device: torch.device, meter: Meter
 ) -> set[str]:
     """Give a text encoder its tensors. Returns the names of the tensors used."""
     names = [name for name, _ in encoder.named_parameters()]
@@ -30,7 +32,7 @@ def fill_text_encoder(
 
 
 def fill(
-    file: WeightFile,
+    file: Weights,
     module: nn.Module,
     sources: dict[str, Source],
     dtype: torch.dtype,
@@ -50,8 +52,8 @@ def fill(
     state: dict[str, Tensor] = {}
     for name in sorted(sources, key=lambda name: file.position(sources[name].key)):
         parameter, source = parameters[name], sources[name]
-        tensor = _take(file, source)
-        meter.add(tensor.nbytes)
+        tensor = take(file, source)
+        meter.add(tensor.numel() * file.dtypes[source.key].itemsize)
         if tensor.shape != parameter.shape:
             # Linear layers of today are 1x1 convolutions in the original, and the other way round.
             if tensor.squeeze().shape != parameter.squeeze().shape:
@@ -68,11 +70,19 @@ def fill(
     module.load_state_dict(state, strict=False, assign=True)
     module.requires_grad_(False)
     meter.end()
-    return {source.key for source in sources.values()}
+    used = {source.key for source in sources.values()}
+    return used.union(filter(None, (scale_name(key, file.shapes) for key in used)))
 
 
-def _take(file: WeightFile, source: Source) -> Tensor:
+def take(file: Weights, source: Source) -> Tensor:
+    """The tensor of a parameter as the file has it, sharing its pages; its shape may still want dimensions of one.
+
+    Weights in eight bits with a scale are multiplied by it, which makes them float32.
+    """
     tensor = file.tensor(source.key)
+    scale = scale_name(source.key, file.shapes)
+    if scale is not None:
+        tensor = _scaled(file, source.key, tensor, file.tensor(scale))
     wrong = source.third is not None and (tensor.dim() == 0 or tensor.shape[0] % 3)
     if wrong or (source.transposed and tensor.dim() != 2):
         raise BrokenModelFile(f"{file.path.name}: tensor {source.key} has the impossible shape {list(tensor.shape)}.")
@@ -80,6 +90,25 @@ def _take(file: WeightFile, source: Source) -> Tensor:
         rows = tensor.shape[0] // 3
         tensor = tensor[rows * source.third : rows * (source.third + 1)]
     return tensor.t() if source.transposed else tensor
+
+
+def scale_name(key: str, names: Container[str]) -> str | None:
+    """The tensor that a weight in eight bits is to be multiplied by, in either of ComfyUI's two namings, or None."""
+    if not key.endswith(".weight"):
+        return None
+    module = key.removesuffix("weight")
+    return next((name for name in (f"{module}scale_weight", f"{module}weight_scale") if name in names), None)
+
+
+def _scaled(file: Weights, key: str, tensor: Tensor, scale: Tensor) -> Tensor:
+    """float32. One scale for all, or one for each row."""
+    if not tensor.is_floating_point() or scale.numel() not in (1, tensor.shape[0] if tensor.dim() else 1):
+        raise BrokenModelFile(
+            f"{file.path.name}: tensor {key} ({str(tensor.dtype).removeprefix('torch.')}) has a scale of the shape "
+            f"{list(scale.shape)}, which is not known."
+        )
+    factor = scale.float().reshape(-1, *[1] * (tensor.dim() - 1)) if scale.numel() > 1 else scale.float().reshape(())
+    return tensor.float() * factor
 
 
 def some(names: list[str]) -> str:
