@@ -67,14 +67,16 @@ def widget(name: str, **options: Any) -> Any:
     return gr.Slider(control.minimum, control.maximum, START[name], step=control.step, **common)
 
 
-def request_of(values: Sequence[Any], settings: SettingValues) -> GenerationRequest:
+def request_of(
+    values: Sequence[Any], settings: SettingValues, overrides: Mapping[str, Any] | None = None
+) -> GenerationRequest:
     """The request that the widgets' raw values (in the order of ELEMENT_IDS) and the user's settings come to.
 
-    Raises InvalidField and its kin, naming the first field at fault.
+    overrides: fields that the form does not show, in place of the settings' values. Raises InvalidField and its kin, naming the first field at fault.
     """
     shown = {name: _read(name, value) for name, value in zip(ELEMENT_IDS, values, strict=True)}
     unseen = request_values(settings, str(shown["sampler"]))
-    return parse_request({**unseen, "save_images": settings.samples_save, **shown})
+    return parse_request({**unseen, "save_images": settings.samples_save, **(overrides or {}), **shown})
 
 
 def restored(saved: Any) -> Values:
