@@ -31,9 +31,9 @@ def build_unet(shape: UNetShape, heads: Sequence[int], norm_groups: int, label_n
     if not any(shape.down_depths[-1]):
         # diffusers gives the middle block the depth of the last level, which has none of its own here.
         down_depths[-1] = shape.middle_depth or 1
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = {"time_cond_proj_dim": shape.guidance_width or None}
     if shape.label_width:
-        options = {
+        options |= {
             "addition_embed_type": "text_time",
             "addition_time_embed_dim": label_number_width,
             "projection_class_embeddings_input_dim": shape.label_width,
@@ -43,7 +43,7 @@ def build_unet(shape: UNetShape, heads: Sequence[int], norm_groups: int, label_n
             in_channels=shape.in_channels,
             out_channels=shape.out_channels,
             down_block_types=tuple("CrossAttnDownBlock2D" if any(d) else "DownBlock2D" for d in shape.down_depths),
-            mid_block_type="UNetMidBlock2D" if shape.middle_depth is None else "UNetMidBlock2DCrossAttn",
+            mid_block_type=_middle_type(shape),
             up_block_types=tuple("CrossAttnUpBlock2D" if any(d) else "UpBlock2D" for d in shape.up_depths),
             block_out_channels=shape.channels,
             layers_per_block=tuple(len(depths) for depths in shape.down_depths),
@@ -56,6 +56,12 @@ def build_unet(shape: UNetShape, heads: Sequence[int], norm_groups: int, label_n
             **options,
         )
     return unet.eval().requires_grad_(False)
+
+
+def _middle_type(shape: UNetShape) -> str | None:
+    if not shape.middle:
+        return None
+    return "UNetMidBlock2D" if shape.middle_depth is None else "UNetMidBlock2DCrossAttn"
 
 
 def build_vae(shape: VaeShape, norm_groups: int, scaling_factor: float) -> Any:

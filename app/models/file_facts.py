@@ -2,7 +2,8 @@
 
 The key `easel.config` holds JSON: {"unet": {"norm_num_groups", "num_attention_heads" or "attention_head_dim"},
 "vae": {"norm_num_groups"}, "text": {"num_attention_heads", "hidden_act"} (a list of these for two encoders),
-"prediction_type", "width", "height", "steps", "cfg_scale", "sampler", "preview_factors"}; all of it optional.
+"prediction_type", "zero_terminal_snr", "width", "height", "steps", "cfg_scale", "sampler", "preview_factors"};
+all of it optional.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ V_MARKER = "v_pred"
 ZERO_TERMINAL_SNR_MARKER = "ztsnr"
 
 _YAML_PARAMETERIZATION = re.compile(r"^\s*parameterization\s*:\s*[\"']?(\w+)[\"']?\s*(?:#.*)?$", re.MULTILINE)
+_YAML_SCALING = re.compile(r"^\s*target\s*:\s*[\"']?[\w.]*\bdenoiser_scaling\.VScaling\w*", re.MULTILINE)
 _RESOLUTION = re.compile(r"^\s*(\d+)\s*x\s*(\d+)\s*$")
 
 
@@ -52,8 +54,9 @@ class FileFacts:
 def read_facts(path: Path, names: Iterable[str], metadata: Mapping[str, str]) -> FileFacts:
     """Facts of a checkpoint.
 
-    The prediction type is taken from, in this order: the `.yaml` beside the file, `easel.config`,
-    `modelspec.prediction_type`, the marker tensor `v_pred`. Raises BrokenModelFile when `easel.config` is no use.
+    The prediction type is taken from, in this order: the `.yaml` beside the file, `easel.config`, `modelspec`'s
+    prediction_type or predict_key, the marker tensor `v_pred`. A zero terminal SNR: `easel.config`, the marker tensor
+    `ztsnr`, or what kohya's trainer writes. Raises BrokenModelFile when `easel.config` is no use.
     """
     try:
         config = json.loads(metadata.get(CONFIG_KEY, "{}"))
@@ -70,12 +73,17 @@ def read_facts(path: Path, names: Iterable[str], metadata: Mapping[str, str]) ->
             text_heads=tuple(_whole(entry.get("num_attention_heads")) for entry in texts),
             text_activations=tuple(_activation(entry.get("hidden_act")) for entry in texts),
             prediction_type=(
-                _said_by_yaml(path.with_suffix(".yaml"))
+                _said_by_yaml(path)
                 or _prediction(config.get("prediction_type", ""))
                 or _prediction(metadata.get("modelspec.prediction_type", ""))
+                or _prediction(metadata.get("modelspec.predict_key", ""))
                 or ("v" if V_MARKER in names else None)
             ),
-            zero_terminal_snr=ZERO_TERMINAL_SNR_MARKER in names,
+            zero_terminal_snr=(
+                ZERO_TERMINAL_SNR_MARKER in names
+                or config.get("zero_terminal_snr") is True
+                or metadata.get("ss_zero_terminal_snr") == "True"
+            ),
             width=_whole(config.get("width")) or width,
             height=_whole(config.get("height")) or height,
             steps=_whole(config.get("steps")),
@@ -141,10 +149,14 @@ def _prediction(said: str) -> PredictionType | None:
 
 
 def _said_by_yaml(path: Path) -> PredictionType | None:
-    """A1111's sidecar: `parameterization: "v"` decides, and a sidecar without it means epsilon."""
-    if not path.is_file():
+    """A1111's sidecar: `parameterization: "v"` or SDXL's `VScaling` decide; one that says neither means epsilon."""
+    sidecar = path.with_suffix(".yaml")
+    if path.is_dir() or not sidecar.is_file():
         return None
-    found = _YAML_PARAMETERIZATION.search(path.read_text(encoding="utf-8", errors="replace"))
+    text = sidecar.read_text(encoding="utf-8", errors="replace")
+    found = _YAML_PARAMETERIZATION.search(text)
+    if found is None and _YAML_SCALING.search(text):
+        return "v"
     return _prediction(found.group(1)) if found else "epsilon"
 
 

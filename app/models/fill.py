@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from app.models.keys import Source, text_sources
+from app.models.memory import is_mapped
 from app.models.progress import Meter
 from app.models.text_encoder import TextEncoder
 from app.models.weights import Weights
@@ -63,6 +64,8 @@ def fill(
                 )
             tensor = tensor.reshape(parameter.shape)
         keeps = not parameter.is_meta and parameter.dtype == dtype and parameter.device == device
+        # Written over, another file's pages would become private copies one by one, each after a read of the old.
+        keeps = keeps and not is_mapped(parameter)
         if keeps and (tensor.dtype != dtype or device.type != "cpu"):
             parameter.data.copy_(tensor)
         else:

@@ -1,4 +1,4 @@
-"""Loader: a single-file checkpoint or VAE -> modules on a device, by our own key maps, offline.
+"""Loader: a checkpoint or VAE, whatever it comes as -> modules on a device, offline.
 
 Same dtype on a CPU: the modules share the file's pages. Else one sequential pass converts tensor by tensor.
 Knows files, families and maps; which model is in memory, and when, is PipelineManager's.
@@ -7,24 +7,26 @@ Knows files, families and maps; which model is in memory, and when, is PipelineM
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from app.models.architecture import architecture_of, as_in_file, family_of, norm_groups, within
+from app.models.checkpoint_file import open_checkpoint, open_vae
 from app.models.families import Family, PredictionType
 from app.models.file_facts import read_facts
 from app.models.fill import fill, fill_text_encoder, some
-from app.models.keys import unet_sources, vae_sources
+from app.models.keys import names_of, unet_sources, vae_sources
 from app.models.model import LoadedModel, Recommended, alphas_cumprod, fingerprint
 from app.models.precision import Precision
 from app.models.progress import Meter, Progress
 from app.models.shapes import below, vae_shape
 from app.models.text_encoder import TextEncoder
+from app.models.text_parts import text_parts
 from app.models.vae import Vae
-from app.models.weights import WeightFile
+from app.models.weights import Weights, bytes_below
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +35,8 @@ FULL = Precision(torch.float32, torch.float32, torch.float32)
 # What training programs leave in checkpoints and no picture needs.
 _NEEDLESS = ("model_ema.", "loss.", "optimizer", "lr_schedulers.", "callbacks.", "denoiser.", "control_model.")
 _NEEDLESS_ENDS = ("position_ids", "logit_scale", "attn_mask", "v_pred", "ztsnr", "log_one_minus_alphas_cumprod")
+# Notes of ComfyUI's eight-bit files about computing in eight bits, which is not done here.
+_NEEDLESS_ENDS += ("scaled_fp8", ".scale_input", ".input_scale", ".comfy_quant")
 _SCHEDULE_BUFFERS = ("alphas", "betas", "sqrt_", "posterior_", "log_one", "lvlb_weights", "logvar", "scale_factor")
 
 
@@ -43,46 +47,55 @@ def load_checkpoint(
     device: str | torch.device = "cpu",
     precision: Precision = FULL,
     vae: Vae | None = None,
+    text_encoders_from: Sequence[str | Path] = (),
     into: LoadedModel | None = None,
     progress: Progress | None = None,
 ) -> LoadedModel:
-    """Load a checkpoint in the original single-file layout: SD1, SD2, SDXL, its refiner, inpainting and pix2pix.
+    """Load a checkpoint of SD1, SD2, SDXL, its refiner, for inpainting or pix2pix, pruned or distilled.
 
-    vae: used instead of the file's own, which may then be absent. into: a model nobody uses any more; where the
+    path: a safetensors or pickled file in the original layout or diffusers' naming, told by content, or a folder of
+    diffusers. vae: used instead of the file's own, which may then be absent. text_encoders_from: files that lend the
+    text encoders which the file lacks: checkpoints, or encoders alone. into: a model nobody uses any more; where the
     architecture is equal its memory is written over (a CPU pays more for fresh pages than for the conversion) and
     the old object must be dropped. Networks must be off it. progress: called with (part, bytes done, bytes in all).
     Raises ModelNotFound, BrokenModelFile (tensor names included), UnsupportedModel, UnsafeModelFile.
     """
-    file = WeightFile(path)
+    file = open_checkpoint(path)
     target = torch.device(device)
     family = family_of(file)
     facts = read_facts(file.path, file.shapes, file.metadata)
-    architecture = architecture_of(file, family, facts, needs_vae=vae is None)
+    lenders = [open_checkpoint(lender) for lender in text_encoders_from]
+    parts = text_parts(file, family, facts, lenders)
+    architecture = architecture_of(file, family, facts, parts, needs_vae=vae is None)
     family = as_in_file(family, architecture)
     # Importing diffusers and transformers takes seconds; the page must answer before.
     from app.models.build import build_text_encoder, build_unet, build_vae  # noqa: PLC0415
 
     reused = into if into is not None and into.architecture == architecture else None
-    prefixes = [family.unet_prefix, *(text.prefix for text in family.text_encoders)]
-    meter = Meter(progress, file.bytes_below(*prefixes, *([family.vae_prefix] if architecture.vae else [])))
+    places = [(part.file, text.prefix) for part, text in zip(parts, family.text_encoders, strict=True)]
+    places += [(file, family.unet_prefix), *([(file, family.vae_prefix)] if architecture.vae else [])]
+    meter = Meter(progress, sum(bytes_below(lying, prefix) for lying, prefix in places))
     used: set[str] = set()
     unet = reused.unet if reused else build_unet(architecture.unet, architecture.heads, architecture.unet_groups)
-    sources = unet_sources(unet, family.unet_prefix)
+    sources = unet_sources(names_of(unet), family.unet_prefix)
     used |= fill(file, unet, sources, precision.unet, target, "U-Net", meter)
     encoders = []
     for number, (shape, text_facts) in enumerate(architecture.texts):
         module = reused.text_encoders[number].module if reused else build_text_encoder(shape, text_facts)
         encoder = TextEncoder(text_facts, module)
-        used |= fill_text_encoder(file, encoder, precision.text, target, meter)
+        used |= fill_text_encoder(parts[number].file, encoder, precision.text, target, meter)
         encoders.append(encoder)
     if architecture.vae is not None:
         own = reused.vae.module if reused and reused.vae.file is None else None
         module = own or build_vae(architecture.vae, architecture.vae_groups, family.scaling_factor)
-        used |= fill(file, module, vae_sources(module, family.vae_prefix), precision.vae, target, "VAE", meter)
+        used |= fill(
+            file, module, vae_sources(names_of(module), family.vae_prefix), precision.vae, target, "VAE", meter
+        )
         vae = Vae(module, family.scaling_factor, family.pixels_per_latent, name=f"of {file.path.name}")
     assert vae is not None
     prediction = facts.prediction_type or _tested_prediction(family, unet)
     side = 768 if family.name == "SD2" and prediction == "v" else family.native_size
+    borrowed = [part.file.identity for part in parts if part.file is not file]
     return LoadedModel(
         family=family,
         unet=unet,
@@ -92,11 +105,11 @@ def load_checkpoint(
         alphas_cumprod=alphas_cumprod(family, facts.zero_terminal_snr),
         recommended=Recommended(facts.width or side, facts.height or side, facts.steps, facts.cfg_scale, facts.sampler),
         preview=facts.preview or family.preview,
-        fingerprint=fingerprint(file.identity, precision, vae.file),
+        fingerprint=fingerprint(file.identity, precision, vae.file, *borrowed),
         file=file.identity,
         metadata=dict(file.metadata),
         architecture=architecture,
-        report=_report(file, used, family),
+        report=(*_report(file, used, family), *(f"Its text encoder comes from {Path(i.path).name}." for i in borrowed)),
     )
 
 
@@ -109,26 +122,19 @@ def load_vae(
     dtype: torch.dtype = torch.float32,
     progress: Progress | None = None,
 ) -> Vae:
-    """Load a VAE file in LDM's layout, or the VAE inside a checkpoint.
+    """Load a VAE file in LDM's or diffusers' naming, safetensors or pickled, or the VAE inside a checkpoint or folder.
 
     scaling_factor: of the family it is used with; nothing in the file says it. progress, errors: as load_checkpoint.
     """
     from app.models.build import build_vae  # noqa: PLC0415 - as in load_checkpoint
 
-    file = WeightFile(path)
+    file = open_vae(path)
     prefix = "first_stage_model." if "first_stage_model.decoder.conv_in.weight" in file.shapes else ""
     facts = read_facts(file.path, file.shapes, file.metadata)
     shape = within(file, "VAE", lambda: vae_shape(below(file.shapes, prefix)))
     module = build_vae(shape, norm_groups(file, "VAE", shape.channels, facts.vae_norm_groups, 32), scaling_factor)
-    fill(
-        file,
-        module,
-        vae_sources(module, prefix),
-        dtype,
-        torch.device(device),
-        "VAE",
-        Meter(progress, file.bytes_below(prefix)),
-    )
+    meter = Meter(progress, bytes_below(file, prefix))
+    fill(file, module, vae_sources(names_of(module), prefix), dtype, torch.device(device), "VAE", meter)
     return Vae(module, scaling_factor, 2 ** (len(shape.channels) - 1), file.identity, file.path.name)
 
 
@@ -144,7 +150,7 @@ def _tested_prediction(family: Family, unet: Any) -> PredictionType:
     return "v" if float((answer.float() - latent.float()).mean()) < -1 else "epsilon"
 
 
-def _report(file: WeightFile, used: Iterable[str], family: Family) -> tuple[str, ...]:
+def _report(file: Weights, used: Iterable[str], family: Family) -> tuple[str, ...]:
     left = sorted(name for name in file.shapes.keys() - set(used) if not _needless(name))
     vae = [name for name in left if name.startswith(family.vae_prefix)]
     left = [name for name in left if not name.startswith(family.vae_prefix)]

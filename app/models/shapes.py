@@ -20,7 +20,8 @@ class UNetShape:
 
     channels: of each level, finest first. down_depths: transformer blocks after each residual block, per level;
     up_depths: the same for the way up, coarsest level first, one block more per level. middle_depth: None when
-    the middle is a single residual block. label_width: of the extra vector added to the time embedding, 0: none.
+    the middle is a single residual block; middle: False when there is none at all. label_width: of the extra vector
+    added to the time embedding, guidance_width: of the guidance scale's (LCM); 0: none.
     """
 
     in_channels: int
@@ -32,6 +33,8 @@ class UNetShape:
     context_width: int
     linear_projection: bool
     label_width: int
+    middle: bool = True
+    guidance_width: int = 0
 
 
 @dataclass(frozen=True)
@@ -110,16 +113,19 @@ def unet_shape(shapes: Shapes) -> UNetShape:
     projection = next((len(shape) for name, shape in shapes.items() if name.endswith(".proj_in.weight")), 0)
     if projection not in (2, 4):
         raise BrokenModelFile("The U-Net has no usable tensor named *.proj_in.weight.")
+    middle = any(name.startswith("middle_block.") for name in shapes)
     return UNetShape(
         in_channels=first[1],
         out_channels=_need(shapes, "out.2.weight", 4)[0],
         channels=tuple(channels),
         down_depths=tuple(down),
-        middle_depth=_middle(shapes),
+        middle_depth=_middle(shapes) if middle else None,
         up_depths=tuple(up),
         context_width=_need(shapes, readers[0], 2)[1],
         linear_projection=projection == 2,
-        label_width=_need(shapes, "label_emb.0.0.weight", 2)[1] if "label_emb.0.0.weight" in shapes else 0,
+        label_width=_width(shapes, "label_emb.0.0.weight"),
+        middle=middle,
+        guidance_width=_width(shapes, "time_embed.cond_proj.weight"),
     )
 
 
@@ -144,14 +150,18 @@ def vae_shape(shapes: Shapes) -> VaeShape:
 
 
 def clip_shape(shapes: Shapes) -> TextShape:
-    """Architecture of a text encoder with transformers' names ('embeddings.token_embedding.weight')."""
+    """Architecture of a text encoder with transformers' names ('embeddings.token_embedding.weight').
+
+    A 'text_model.' before them is not expected; 'text_projection.weight' is where there is a projection.
+    """
     layers = 0
     while f"encoder.layers.{layers}.mlp.fc1.weight" in shapes:
         layers += 1
     feed_forward = _need(shapes, "encoder.layers.0.mlp.fc1.weight", 2)[0]
     vocabulary, width = _need(shapes, "embeddings.token_embedding.weight", 2)
     length = _need(shapes, "embeddings.position_embedding.weight", 2)[0]
-    return TextShape(width, layers, feed_forward, vocabulary, length, projection=0)
+    projection = _need(shapes, "text_projection.weight", 2)[0] if "text_projection.weight" in shapes else 0
+    return TextShape(width, layers, feed_forward, vocabulary, length, projection)
 
 
 def open_clip_shape(shapes: Shapes) -> TextShape:
@@ -178,6 +188,11 @@ def _need(shapes: Shapes, name: str, dimensions: int) -> tuple[int, ...]:
             f"The tensor {name} has shape {list(shapes[name])}; {dimensions} dimensions are expected."
         )
     return shapes[name]
+
+
+def _width(shapes: Shapes, name: str) -> int:
+    """How wide the input of an optional linear layer is; 0 when the layer is not there."""
+    return _need(shapes, name, 2)[1] if name in shapes else 0
 
 
 def _blocks(shapes: Shapes, list_name: str) -> int:

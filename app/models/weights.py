@@ -1,4 +1,4 @@
-"""WeightFile: the tensors of a model file by name, mapped from disk rather than read.
+"""Weights: tensors by name, mapped from disk rather than read; here those of safetensors files.
 
 Knows formats, not models. Tensors share the file's pages until written to; the file itself is never changed.
 """
@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from app.files.headers import read_header
-from app.files.model_file import Identity
+from app.files import Identity, read_header
 from app.schema.errors import BrokenModelFile
 
 DTYPES: Mapping[str, torch.dtype] = {
@@ -23,6 +23,8 @@ DTYPES: Mapping[str, torch.dtype] = {
     "BF16": torch.bfloat16,
     "F8_E4M3": torch.float8_e4m3fn,
     "F8_E5M2": torch.float8_e5m2,
+    "F8_E4M3FNUZ": torch.float8_e4m3fnuz,
+    "F8_E5M2FNUZ": torch.float8_e5m2fnuz,
     "I64": torch.int64,
     "I32": torch.int32,
     "I16": torch.int16,
@@ -32,41 +34,68 @@ DTYPES: Mapping[str, torch.dtype] = {
 }
 
 
-class WeightFile:
-    """One open model file.
+class Weights(Protocol):
+    """Tensors by name, wherever they lie: in one file, or in several as if they were one.
 
-    identity: the file as it was when opened. shapes, dtypes: by tensor name. metadata: text by text.
-    Raises ModelNotFound, BrokenModelFile or UnsafeModelFile as `read_header` does.
+    path: what the user chose. identity: as it was when opened. shapes, dtypes: by tensor name. metadata: text by
+    text. family: name of the family where the layout itself tells it, else "".
     """
+
+    path: Path
+    identity: Identity
+    metadata: Mapping[str, str]
+    shapes: Mapping[str, tuple[int, ...]]
+    dtypes: Mapping[str, torch.dtype]
+    family: str
+
+    def tensor(self, name: str) -> Tensor:
+        """The tensor, sharing the file's pages. Raises KeyError for a name that is not there."""
+        ...
+
+    def position(self, name: str) -> tuple[int, int]:
+        """Number of the file and byte at which a tensor begins; reading in this order is sequential."""
+        ...
+
+
+class WeightFile:
+    """One open safetensors file, as `Weights`. Raises as `read_header` does."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.header = read_header(self.path)
         self.identity = Identity.of(self.path)
         self.metadata: Mapping[str, str] = self.header.metadata
-        self.shapes: Mapping[str, tuple[int, ...]] = {name: t.shape for name, t in self.header.tensors.items()}
-        self.dtypes: Mapping[str, torch.dtype] = {}
-        for name, place in self.header.tensors.items():
-            if place.dtype not in DTYPES:
-                raise BrokenModelFile(f"{self.path.name}: tensor {name} is of type {place.dtype}, which is not read.")
-            self.dtypes[name] = DTYPES[place.dtype]
+        self.family = ""
+        places = self.header.tensors
+        self.shapes: Mapping[str, tuple[int, ...]] = {name: place.shape for name, place in places.items()}
+        self.dtypes: Mapping[str, torch.dtype] = {
+            name: known_dtype(self.path, name, place.dtype) for name, place in places.items()
+        }
         try:
             self._tensors = safe_open(str(self.path), framework="pt", device="cpu")
         except (SafetensorError, OSError) as error:
             raise BrokenModelFile(f"{self.path.name} cannot be read: {error}.") from error
 
     def tensor(self, name: str) -> Tensor:
-        """The tensor, sharing the file's pages. Raises KeyError for a name that is not there."""
+        """As in `Weights`."""
         if name not in self.shapes:
             raise KeyError(name)
         tensor: Tensor = self._tensors.get_tensor(name)
         return tensor
 
-    def bytes_below(self, *prefixes: str) -> int:
-        """Bytes of all tensors whose names begin with one of the prefixes."""
-        places = self.header.tensors.items()
-        return sum(place.end - place.begin for name, place in places if name.startswith(prefixes))
+    def position(self, name: str) -> tuple[int, int]:
+        """As in `Weights`."""
+        return 0, self.header.tensors[name].begin
 
-    def position(self, name: str) -> int:
-        """Byte at which a tensor begins; reading in this order is one sequential read."""
-        return self.header.tensors[name].begin
+
+def known_dtype(path: Path, name: str, word: str) -> torch.dtype:
+    """The type that a file's word means. Raises BrokenModelFile for one that is not read."""
+    if word not in DTYPES:
+        raise BrokenModelFile(f"{path.name}: tensor {name} is of type {word}, which is not read.")
+    return DTYPES[word]
+
+
+def bytes_below(file: Weights, *prefixes: str) -> int:
+    """Bytes of all tensors whose names begin with one of the prefixes."""
+    names = [name for name in file.shapes if name.startswith(prefixes)]
+    return sum(torch.Size(file.shapes[name]).numel() * file.dtypes[name].itemsize for name in names)

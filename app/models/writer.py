@@ -18,10 +18,11 @@ from typing import Any, BinaryIO, NamedTuple
 import torch
 from torch import Tensor
 
+from app.models.checkpoint_file import open_checkpoint
 from app.models.families import Family
-from app.models.keys import Source, text_sources, unet_sources, vae_sources
+from app.models.keys import Source, names_of, text_sources, unet_sources, vae_sources
 from app.models.text_encoder import TextEncoder
-from app.models.weights import DTYPES, WeightFile
+from app.models.weights import DTYPES, Weights
 from app.schema.errors import CannotWrite, DiskFull
 
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
@@ -54,7 +55,7 @@ def write_checkpoint(
     markers: names of empty tensors to add ('v_pred', 'ztsnr'). base: a checkpoint whose layout is kept.
     Raises CannotWrite (also when a value does not fit into dtype), DiskFull; BrokenModelFile for the base.
     """
-    opened = WeightFile(base) if base is not None else None
+    opened = open_checkpoint(base) if base is not None else None
     stored = _stored(family, unet, text_encoders, vae, opened)
     if opened is not None:
         metadata = {**opened.metadata, **(metadata or {})}
@@ -105,12 +106,14 @@ def write_tensors(path: str | Path, entries: Mapping[str, Entry], metadata: Mapp
 
 
 def _stored(
-    family: Family, unet: Any, text_encoders: Sequence[Any], vae: Any, base: WeightFile | None
+    family: Family, unet: Any, text_encoders: Sequence[Any], vae: Any, base: Weights | None
 ) -> dict[str, Entry]:
     """Every tensor of the modules under its key and in its shape of the original layout."""
-    stored = _gathered(unet_sources(unet, family.unet_prefix), dict(unet.named_parameters()))
+    stored = _gathered(unet_sources(names_of(unet), family.unet_prefix), dict(unet.named_parameters()))
     module = getattr(vae, "module", vae)
-    for key, entry in _gathered(vae_sources(module, family.vae_prefix), dict(module.named_parameters())).items():
+    for key, entry in _gathered(
+        vae_sources(names_of(module), family.vae_prefix), dict(module.named_parameters())
+    ).items():
         if ".mid.attn_1." in key and len(entry.shape) == 2:
             entry = entry._replace(shape=(*entry.shape, 1, 1))  # linear in diffusers, a 1x1 convolution in LDM
         stored[key] = entry
@@ -139,7 +142,7 @@ def _stacked(parts: list[tuple[Source, Tensor]]) -> Entry:
     return Entry(tensors[0].dtype, tuple(shape), lambda: tensors[0] if len(tensors) == 1 else torch.cat(tensors))
 
 
-def _over(key: str, stored: Mapping[str, Entry], base: WeightFile) -> Entry:
+def _over(key: str, stored: Mapping[str, Entry], base: Weights) -> Entry:
     """What stands under a key of the base file: the module's tensor in the base's type and shape, or the base's own."""
     make = stored[key].make if key in stored else (lambda: base.tensor(key))
     return Entry(base.dtypes[key], base.shapes[key], make)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from app.models import FAMILIES, Precision, load_checkpoint, write_checkpoint
-from app.models.weights import WeightFile
+from app.models.checkpoint_file import open_weights
 from tests.models.checkpoints import tiny_layout, write_tiny_checkpoint
 from tests.models.oracles import (
     near,
@@ -59,7 +59,7 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 def test_the_key_list_is_the_published_models(case: tuple[Path, Any]) -> None:
     """Tensors and sizes of the released files (position_ids and schedule buffers left out)."""
     path, layout = case
-    file = WeightFile(path)
+    file = open_weights(path)
     count = sum(not name.endswith("position_ids") for name in file.shapes)
     unet = sum(name.startswith("model.diffusion_model.") for name in file.shapes)
     expected = {"SD1": (1130, 686), "SD2": (1228, 686), "SDXL": (2514, 1680)}
@@ -103,7 +103,7 @@ def test_file_to_model_to_file_keeps_every_tensor_bit_for_bit(case: tuple[Path, 
         family=FAMILIES[layout.family], unet=model.unet, text_encoders=model.text_encoders, vae=model.vae,
         dtype=torch.float16,
     )  # fmt: skip
-    first, second = WeightFile(path), WeightFile(written)
+    first, second = open_weights(path), open_weights(written)
     names = [name for name in first.shapes if not name.endswith("position_ids")]
     assert sorted(names) == sorted(second.shapes)
     assert [name for name in names if not torch.equal(first.tensor(name), second.tensor(name))] == []

@@ -13,21 +13,22 @@ import pytest
 from app.models.architecture import architecture_of, family_of
 from app.models.build import build_text_encoder, build_unet, build_vae
 from app.models.file_facts import read_facts
+from app.models.text_parts import text_parts
 from app.schema.errors import EaselError
 from tests.models.checkpoints import LAYOUTS, original_weights
 
 
 def file_with(shapes: dict[str, tuple[int, ...]], metadata: dict[str, str]) -> Any:
-    """As much of a WeightFile as the architecture is read from."""
-    tensors = {name: SimpleNamespace(shape=shape) for name, shape in shapes.items()}
-    header = SimpleNamespace(tensors=tensors, metadata=metadata)
-    return SimpleNamespace(path=Path("hostile.safetensors"), header=header, shapes=shapes, metadata=metadata)
+    """As much of a file as the architecture is read from."""
+    return SimpleNamespace(path=Path("hostile.safetensors"), shapes=shapes, metadata=metadata, family="")
 
 
 def build_all(file: Any) -> None:
     """Everything that happens before the first tensor is read."""
     family = family_of(file)
-    architecture = architecture_of(file, family, read_facts(file.path, file.shapes, file.metadata), needs_vae=True)
+    facts = read_facts(file.path, file.shapes, file.metadata)
+    parts = text_parts(file, family, facts, ())
+    architecture = architecture_of(file, family, facts, parts, needs_vae=True)
     build_unet(architecture.unet, architecture.heads, architecture.unet_groups)
     assert architecture.vae is not None
     build_vae(architecture.vae, architecture.vae_groups, architecture.scaling_factor)
