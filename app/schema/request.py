@@ -14,6 +14,7 @@ from app.schema.choices import AUTOMATIC, DEFAULT_SAMPLER
 from app.schema.control import Control
 from app.schema.errors import InvalidField, InvalidPrompt, NewerVersion
 from app.schema.guidance_fields import GuidanceFields
+from app.schema.picture_fields import PictureFields
 from app.schema.prompt_fields import PromptFields
 from app.schema.sampling_fields import SamplingFields
 
@@ -25,7 +26,7 @@ LARGEST_SEED = 2**64 - 1
 Seed = Annotated[int, Field(ge=-1, le=LARGEST_SEED)]
 
 
-class GenerationRequest(SamplingFields, GuidanceFields, PromptFields):
+class GenerationRequest(SamplingFields, GuidanceFields, PromptFields, PictureFields):
     """What one job is to make: batch_count x batch_size pictures of width x height pixels.
 
     Defaults are neutral; each front end fills in its own (the API's differ from the page's).

@@ -91,6 +91,8 @@ def request_from_infotext(
     _read_sampling(reading, lookups)
     _read_files(reading, lookups)
     _read_controls(reading, infotext, known)
+    if "mask_blur_x" in reading.fields:  # the one number stands for both
+        reading.fields["mask_blur_y"] = reading.fields["mask_blur_x"]
     _read_extensions(reading, known, models)
     if infotext.program not in _ALL_ALIKE:
         reading.note("", f"Made with {infotext.program}: the picture will be similar, not the same.")

@@ -29,6 +29,7 @@ from app.schema.infotext.keys import (
 )
 from app.schema.infotext.pairs import KEY
 from app.schema.infotext.text import PROGRAM, PROMPT_LINES, Entry
+from app.schema.picture_fields import MASK_FIELDS, PictureFields
 from app.schema.request import GenerationRequest, ImagePlan
 
 Entries = dict[str, str | int | float | None]
@@ -50,6 +51,7 @@ def picture_entries(plan: ImagePlan, facts: Iterable[tuple[str, str]] = (), mode
     request = picture_request(plan)
     entries: Entries = {
         **_request_entries(request),
+        **_redrawing_entries(plan.resolved.request),
         "Schedule type": plan.resolved.schedule_label,
         **_file_entries(plan),
         **_extension_entries(request, models),
@@ -82,6 +84,7 @@ def picture_request(plan: ImagePlan) -> GenerationRequest:
         "checkpoint": _checkpoint(plan),
         "vae": _vae(plan),
     }
+    neutral |= {name: GenerationRequest.model_fields[name].default for name in _idle(request)}
     if not resized:
         neutral |= {"seed_resize_width": 0, "seed_resize_height": 0}
     if not _reads_eta(sampler) or request.eta == _own_eta(sampler):
@@ -108,6 +111,29 @@ def _request_entries(request: GenerationRequest) -> Entries:
     if request.precision in ("auto", "fp32"):
         entries["Precision"] = None
     return entries
+
+
+def _redrawing_entries(request: GenerationRequest) -> Entries:
+    """What a redrawn picture says even where it stands at its default."""
+    if not request.init_images:
+        return {}
+    entries: Entries = {"Denoising strength": request.denoising_strength}
+    if request.mask is not None:
+        alike = request.mask_blur_x == request.mask_blur_y
+        entries["Mask blur"] = request.mask_blur_x if alike and request.mask_blur_x else None
+        if request.inpaint_area == "Only masked":
+            entries["Masked area padding"] = request.masked_padding
+    return entries
+
+
+def _idle(request: GenerationRequest) -> Iterable[str]:
+    """The fields of redrawing that do not act on this picture; which picture and mask it was an infotext cannot say."""
+    if not request.init_images:
+        return PictureFields.model_fields
+    if request.mask is None:
+        return ("init_images", *MASK_FIELDS)
+    padding = () if request.inpaint_area == "Only masked" else ("masked_padding",)
+    return ("init_images", "mask", *padding)
 
 
 def _file_entries(plan: ImagePlan) -> Entries:

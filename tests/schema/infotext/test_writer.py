@@ -71,7 +71,9 @@ def test_what_a1111_wrote_about_a_picture_is_written_by_the_request_that_it_give
     """Order and omissions included; whole numbers without '.0', as A1111's page writes them, and our own version."""
     infotext = read_infotext_text(text)
     pasted = request_from_infotext(infotext)
-    request = GenerationRequest.model_validate(pasted.fields)
+    redrawn = {"init_images": ("0" * 64,)} if "Denoising strength" in infotext.fields else {}
+    masked = {"mask": "0" * 64} if "Mask blur" in infotext.fields else {}
+    request = GenerationRequest.model_validate(pasted.fields | redrawn | masked)
     whole = plan(request, name=infotext.fields["Model"])
     checkpoint = FileIdentity(path="x", size=1, mtime_ns=1, sha256=infotext.fields["Model hash"] + "0" * 54)
     whole = whole._replace(resolved=whole.resolved.model_copy(update={"checkpoint": checkpoint}))
