@@ -35,8 +35,8 @@ FULL = Precision(torch.float32, torch.float32, torch.float32)
 # What training programs leave in checkpoints and no picture needs.
 _NEEDLESS = ("model_ema.", "loss.", "optimizer", "lr_schedulers.", "callbacks.", "denoiser.", "control_model.")
 _NEEDLESS_ENDS = ("position_ids", "logit_scale", "attn_mask", "v_pred", "ztsnr", "log_one_minus_alphas_cumprod")
-# Notes of ComfyUI's eight-bit files about computing in eight bits, which is not done here.
-_NEEDLESS_ENDS += ("scaled_fp8", ".scale_input", ".input_scale", ".comfy_quant")
+# What ComfyUI's eight-bit files say about computing in eight bits, which is not done here.
+_OF_EIGHT_BITS = ("scaled_fp8", ".scale_input", ".input_scale", ".comfy_quant")
 _SCHEDULE_BUFFERS = ("alphas", "betas", "sqrt_", "posterior_", "log_one", "lvlb_weights", "logvar", "scale_factor")
 
 
@@ -120,11 +120,13 @@ def load_vae(
     scaling_factor: float,
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
+    into: Vae | None = None,
     progress: Progress | None = None,
 ) -> Vae:
     """Load a VAE file in LDM's or diffusers' naming, safetensors or pickled, or the VAE inside a checkpoint or folder.
 
-    scaling_factor: of the family it is used with; nothing in the file says it. progress, errors: as load_checkpoint.
+    scaling_factor: of the family it is used with; nothing in the file says it. into: a VAE nobody uses any more, to be
+    written over where its architecture is equal. progress, errors: as load_checkpoint.
     """
     from app.models.build import build_vae  # noqa: PLC0415 - as in load_checkpoint
 
@@ -132,10 +134,12 @@ def load_vae(
     prefix = "first_stage_model." if "first_stage_model.decoder.conv_in.weight" in file.shapes else ""
     facts = read_facts(file.path, file.shapes, file.metadata)
     shape = within(file, "VAE", lambda: vae_shape(below(file.shapes, prefix)))
-    module = build_vae(shape, norm_groups(file, "VAE", shape.channels, facts.vae_norm_groups, 32), scaling_factor)
+    architecture = (shape, norm_groups(file, "VAE", shape.channels, facts.vae_norm_groups, 32))
+    reused = into if into is not None and into.architecture == architecture else None
+    module = reused.module if reused is not None else build_vae(*architecture, scaling_factor)
     meter = Meter(progress, bytes_below(file, prefix))
     fill(file, module, vae_sources(names_of(module), prefix), dtype, torch.device(device), "VAE", meter)
-    return Vae(module, scaling_factor, 2 ** (len(shape.channels) - 1), file.identity, file.path.name)
+    return Vae(module, scaling_factor, 2 ** (len(shape.channels) - 1), file.identity, file.path.name, architecture)
 
 
 def _tested_prediction(family: Family, unet: Any) -> PredictionType:
@@ -164,4 +168,4 @@ def _report(file: Weights, used: Iterable[str], family: Family) -> tuple[str, ..
 
 
 def _needless(name: str) -> bool:
-    return name.startswith((*_NEEDLESS, *_SCHEDULE_BUFFERS)) or name.endswith(_NEEDLESS_ENDS)
+    return name.startswith((*_NEEDLESS, *_SCHEDULE_BUFFERS)) or name.endswith((*_NEEDLESS_ENDS, *_OF_EIGHT_BITS))

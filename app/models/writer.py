@@ -11,6 +11,7 @@ import json
 import math
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -52,13 +53,18 @@ def write_checkpoint(
 
     unet, text_encoders, vae: diffusers' and transformers' modules (a `TextEncoder` or `Vae` is unwrapped).
     dtype: of floating-point tensors; None keeps each one's own, or the base file's where a base is given.
-    markers: names of empty tensors to add ('v_pred', 'ztsnr'). base: a checkpoint whose layout is kept.
+    markers: names of empty tensors to add ('v_pred', 'ztsnr'). base: a checkpoint whose layout is kept; of one in
+    diffusers' naming only the metadata and the type.
     Raises CannotWrite (also when a value does not fit into dtype), DiskFull; BrokenModelFile for the base.
     """
     opened = open_checkpoint(base) if base is not None else None
-    stored = _stored(family, unet, text_encoders, vae, opened)
     if opened is not None:
         metadata = {**opened.metadata, **(metadata or {})}
+        if opened.family:
+            dtype = dtype or Counter(opened.dtypes.values()).most_common(1)[0][0]
+            opened = None
+    stored = _stored(family, unet, text_encoders, vae, opened)
+    if opened is not None:
         entries = {key: _over(key, stored, opened) for key in opened.shapes}
     else:
         entries = stored

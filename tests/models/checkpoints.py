@@ -26,7 +26,8 @@ class Layout:
     """Widths of one tiny checkpoint. depths: transformer blocks per level of the U-Net, 0 for none.
 
     up_depths: of each block on the way up, coarsest level first, where they differ from the way down (SSD-1B).
-    middle_depth: None for a middle of one residual block. second_*: of SDXL's OpenCLIP encoder, None: as the first.
+    middle_depth: None for a middle of one residual block; middle: False for none.
+    guidance_width: of LCM's extra input. second_*: of SDXL's OpenCLIP encoder, None: as the first.
     heads, groups: go into the file's metadata as 'easel.config' with `metadata=True`.
     """
 
@@ -35,6 +36,7 @@ class Layout:
     depths: tuple[int, ...] = (1, 1, 1, 0)
     middle_depth: int | None = 1
     up_depths: tuple[tuple[int, ...], ...] | None = None
+    middle: bool = True
     layers: int = 2
     in_channels: int = 4
     linear: bool = False
@@ -49,6 +51,7 @@ class Layout:
     groups: int | None = None
     text_heads: int | None = None
     size_numbers: int = 0
+    guidance_width: int = 0
     extra: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -236,6 +239,8 @@ def _unet(weights: Weights, layout: Layout, prefix: str) -> None:
 
     weights.linear(f"{prefix}time_embed.0", first, time)
     weights.linear(f"{prefix}time_embed.2", time, time)
+    if layout.guidance_width:
+        weights.linear(f"{prefix}time_embed.cond_proj", layout.guidance_width, first, bias=False)
     if layout.label_width:
         weights.linear(f"{prefix}label_emb.0.0", layout.label_width, time)
         weights.linear(f"{prefix}label_emb.0.2", time, time)
@@ -254,8 +259,9 @@ def _unet(weights: Weights, layout: Layout, prefix: str) -> None:
             weights.convolution(f"{prefix}input_blocks.{number}.0.op", width, width, 3)
             skips.append(width)
             number += 1
-    resnet(f"{prefix}middle_block.0", width, width)
-    if layout.middle_depth is not None:
+    if layout.middle:
+        resnet(f"{prefix}middle_block.0", width, width)
+    if layout.middle and layout.middle_depth is not None:
         transformer(f"{prefix}middle_block.1", width, layout.middle_depth)
         resnet(f"{prefix}middle_block.2", width, width)
     number = 0
