@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from app.files.model_file import Identity, Problem, Summary
+from app.files.network_facts import restored
 from app.files.recognise import RECOGNITION_VERSION
 
 _TABLES = """
@@ -127,4 +128,5 @@ def _summary(text: str) -> Summary:
     fields["parts"] = tuple(fields["parts"])
     fields["metadata"] = tuple((key, value) for key, value in fields["metadata"])
     fields["problem"] = Problem(*fields["problem"]) if fields["problem"] else None
+    fields["network"] = restored(fields["kind"], fields["network"])
     return Summary(**fields)

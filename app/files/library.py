@@ -6,6 +6,7 @@ Owns the list and the memory of what was read; opens a file only when it is new 
 from __future__ import annotations
 
 import builtins
+import logging
 import threading
 from collections.abc import Mapping
 from concurrent.futures import Future
@@ -20,12 +21,16 @@ from app.files.headers import read_header
 from app.files.index import FileIndex
 from app.files.model_file import Identity, ModelFile, Problem, Summary
 from app.files.scan import Found, scan
-from app.files.summarise import problem_in, summarise
-from app.schema.errors import BrokenModelFile, ModelNotFound
+from app.files.sidecars import sidecars
+from app.files.summarise import UNREADABLE, problem_in, summarise
+from app.schema.choices import AUTOMATIC
+from app.schema.errors import BrokenModelFile, EaselError, ModelNotFound
 
 Known = Mapping[tuple[Identity, str], str]
 # A first scan of thousands that is broken off goes on from here.
 _REMEMBERED_AT_ONCE = 500
+
+_log = logging.getLogger(__name__)
 
 
 class ModelLibrary:
@@ -64,7 +69,7 @@ class ModelLibrary:
             summary = self._summaries.get(found.identity)
             if summary is None:
                 summary = _look(found)
-                if not found.problem:
+                if not found.problem and summary.content != UNREADABLE:
                     new[found.identity] = self._summaries[found.identity] = summary
             looked_at.append((found, summary))
             if len(new) >= _REMEMBERED_AT_ONCE:
@@ -87,6 +92,12 @@ class ModelLibrary:
 
         Raises ModelNotFound naming what looks similar, and the entry's own problem when it cannot be used.
         """
+        file = self.entry(text, kind)
+        file.require_usable()
+        return file
+
+    def entry(self, text: str, kind: str = CHECKPOINT) -> ModelFile:
+        """The same, also when it cannot be used. Raises ModelNotFound."""
         file = self._search(text, kind)
         if file is None or not _unchanged(file):
             self.refresh(kind)
@@ -95,8 +106,21 @@ class ModelLibrary:
             similar = lookup.near(text, self.list(kind))
             hint = f"Similar: {', '.join(similar)}." if similar else "Put the file into its folder, or choose another."
             raise ModelNotFound(f"There is no {kind} named '{text[:200]}'.", field=kind, hint=hint)
-        file.require_usable()
         return file
+
+    def entry_at(self, path: str | Path) -> ModelFile:
+        """An entry for a file or diffusers folder that may lie anywhere; its kind is what its content says.
+
+        Raises ModelNotFound where there is nothing.
+        """
+        path = Path(path).expanduser().absolute()
+        try:
+            identity = Identity.of(path)
+        except OSError:
+            raise ModelNotFound(f"There is no file {path}.") from None
+        summary = self._summaries.get(identity) or summarise(path)
+        found = Found(path, path.name, identity.size, identity.mtime_ns, folder=path.is_dir())
+        return _entry(found, summary.kind, summary, self.hashes.known)
 
     def hash(self, file: ModelFile, cancelled: Cancelled | None = None) -> str:
         """The file's sha256 (64 hex digits), computed now unless it is known; its title then carries ten of them.
@@ -123,12 +147,32 @@ class ModelLibrary:
             return {}
         return read_header(file.path).metadata
 
+    def vae_of(self, checkpoint: ModelFile) -> ModelFile | None:
+        """The VAE that 'Automatic' means for a checkpoint; None for its own (a1111-facts 6.5).
+
+        What its user metadata (`<stem>.json`, 'vae') name, else one whose file name begins with its stem. A name that
+        is no longer there counts as unsaid.
+        """
+        said = sidecars(checkpoint).user_metadata.get("vae")
+        if isinstance(said, str) and said not in ("", AUTOMATIC):
+            if said == "None":
+                return None
+            try:
+                return self.find(said, VAE)
+            except EaselError as error:
+                _log.warning("The VAE that is noted for %s is left out: %s", checkpoint.name, error)
+        return self.vae_beside(checkpoint)
+
     def vae_beside(self, checkpoint: ModelFile) -> ModelFile | None:
-        """The VAE whose file name begins with the checkpoint's stem (a1111-facts 6.5), the shortest of several."""
-        usable = (
-            file for file in self.list(VAE) if file.problem is None and file.file_name.startswith(checkpoint.stem)
+        """The VAE whose name begins with the checkpoint's stem: `<stem>.vae...` before others, then the shortest."""
+        stem = checkpoint.stem
+        usable = (file for file in self.list(VAE) if file.problem is None and file.file_name.startswith(stem))
+        exact = f"{stem}.vae.".casefold()
+        return min(
+            usable,
+            key=lambda file: (not file.file_name.casefold().startswith(exact), len(file.file_name)),
+            default=None,
         )
-        return min(usable, key=lambda file: len(file.file_name), default=None)
 
     def close(self) -> None:
         """Stop hashing and close the memory."""

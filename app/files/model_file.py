@@ -5,12 +5,15 @@ A pure value: reads nothing, and says nothing of whether the file is still the s
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from app.files.folders import EMBEDDING, LORA
+from app.files.network_facts import NetworkFacts
 from app.schema.errors import BrokenModelFile, EaselError, UnsafeModelFile, UnsupportedModel
 
 
@@ -23,9 +26,21 @@ class Identity(NamedTuple):
 
     @classmethod
     def of(cls, path: str | Path) -> Identity:
-        """Identity of a file as it is now. Raises OSError when it is not there."""
-        status = Path(path).stat()
-        return cls(str(path), status.st_size, status.st_mtime_ns)
+        """Identity of a file as it is now; of a folder, sum and newest of what lies in it, at most one folder deep.
+
+        Raises OSError when it is not there.
+        """
+        path = Path(path)
+        status = path.stat()
+        if not stat.S_ISDIR(status.st_mode):
+            return cls(str(path), status.st_size, status.st_mtime_ns)
+        size, newest = 0, 0
+        for inner in (*path.glob("*"), *path.glob("*/*")):
+            with suppress(OSError):
+                status = inner.stat()
+                if not stat.S_ISDIR(status.st_mode):
+                    size, newest = size + status.st_size, max(newest, status.st_mtime_ns)
+        return cls(str(path), size, newest)
 
 
 class Problem(NamedTuple):
@@ -40,7 +55,8 @@ class Summary:
     """What reading the file's beginning told; remembered between starts.
 
     content: `Content`'s name. kind, family, variant, prediction, parts: as in `Recognised`; kind "" when the format
-    hides it. metadata: values up to 1,000 characters. dtype: of most of the weights, "" when unknown.
+    hides it. metadata: values up to 1,000 characters. dtype: of most of the weights, "" when unknown. network: of a
+    LoRA, embedding or hypernetwork.
     """
 
     content: str
@@ -53,6 +69,7 @@ class Summary:
     dtype: str = ""
     metadata: tuple[tuple[str, str], ...] = ()
     problem: Problem | None = None
+    network: NetworkFacts | None = None
 
 
 @dataclass(frozen=True)

@@ -225,7 +225,8 @@ def _leaves(tree: Any) -> Iterator[tuple[str, Any]]:
             yield name, value
         elif depth < _DEEPEST:
             left -= len(children)
-            if left < 0 or len(name) > _LONGEST_VALUE:
+            # Long keys too: one of megabytes in a part that is shared a hundred thousand times would never end.
+            if left < 0 or len(name) > _LONGEST_VALUE or any(len(str(key)) > _LONGEST_VALUE for key, _ in children):
                 raise RefusedAsUnsafe("its contents are nested beyond measure")
             inner = [(f"{name}.{key}" if name else str(key), child, depth + 1) for key, child in children]
             waiting.extend(reversed(inner))

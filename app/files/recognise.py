@@ -9,10 +9,10 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Protocol
 
-from app.files.folders import CHECKPOINT, CONTROLNET, EMBEDDING, HYPERNETWORK, LORA, UPSCALER, VAE
+from app.files.folders import CHECKPOINT, CONTROLNET, EMBEDDING, HYPERNETWORK, LORA, UPSCALER, VAE, VAE_APPROXIMATION
 
 # Raised whenever an answer of this file may change, so that remembered answers are asked for again.
-RECOGNITION_VERSION = 2
+RECOGNITION_VERSION = 3
 
 SD1 = "SD1"
 SD2 = "SD2"
@@ -41,7 +41,8 @@ class Recognised(NamedTuple):
     """What a file holds.
 
     kind: a kind of `folders`, or 'unet', 'text encoder', 'unknown'. family: as named in `app.models.families`, "" when
-    nothing tells. variant: 'inpaint' (9 channels), 'pix2pix' (8), 'depth', 'unclip', 'SSD-1B', 'taesd' or "".
+    nothing tells. variant: 'inpaint' (9 channels), 'pix2pix' (8), 'depth', 'unclip', 'SSD-1B'; of a VAE 'taesd' or
+    'taesd encoder'; of a text encoder 'CLIP-L', 'OpenCLIP-H', 'OpenCLIP-G' or 'T5'; else "".
     prediction: 'epsilon', 'v' or "" (not knowable from names and metadata). parts: of a checkpoint, those that are
     inside ('unet', 'vae', 'text encoder', 'ema').
     """
@@ -164,8 +165,11 @@ _INPUT_SIDE = (
     "lora.down.weight",
     "lora_linear_layer.down.weight",
     "hada_w1_b",
+    "b1.weight",
     "diff",
 )
+# SD1 and SD2 have one transformer block at each place, SDXL two and ten.
+_DEEP_BLOCK = re.compile(r"transformer_blocks[._][1-9]")
 
 
 def _lora_family(tensors: Tensors, metadata: Mapping[str, str]) -> str:
@@ -176,12 +180,30 @@ def _lora_family(tensors: Tensors, metadata: Mapping[str, str]) -> str:
                 return family
     if _any(tensors, "lora_te1_", "lora_te2_", "text_encoder_2."):
         return SDXL
+    width = _kronecker_width(tensors)
+    if width in _FAMILY_OF_WIDTH:
+        return _FAMILY_OF_WIDTH[width]
     if any("double_blocks" in name or "single_transformer_blocks" in name for name in tensors):
         return FLUX
+    if any(_DEEP_BLOCK.search(name) and "single_transformer" not in name for name in tensors):
+        return SDXL
     for name, tensor in tensors.items():
         if name.startswith(("lora_te_", "text_encoder.")) and name.endswith(_INPUT_SIDE) and "q_proj" in name:
             return {768: SD1, 1024: SD2}.get(tensor.shape[-1], SD1)
     return _said_family(metadata)
+
+
+def _kronecker_width(tensors: Tensors) -> int:
+    """Width of the text that a LoKr's first context layer reads: its two factors' widths multiplied; 0 without one."""
+    for name in tensors:
+        module, _, part = name.rpartition(".")
+        if part.startswith("lokr_w1") and _CONTEXT_LAYER.search(name):
+            first, second = (
+                _size(tensors, f"{module}.lokr_{factor}", 1) or _size(tensors, f"{module}.lokr_{factor}_b", 1)
+                for factor in ("w1", "w2")
+            )
+            return first * second
+    return 0
 
 
 def _said_family(metadata: Mapping[str, str]) -> str:
@@ -229,6 +251,10 @@ def _vae(tensors: Tensors) -> Recognised | None:
         or "taesd_decoder.1.weight" in names
     ):
         return Recognised(VAE, "", "taesd")
+    if {"0.weight", "1.conv.0.weight"} <= names or "taesd_encoder.0.weight" in names:
+        return Recognised(VAE, "", "taesd encoder")
+    if {"conv1.weight", "conv8.weight"} <= names and _size(tensors, "conv1.weight", 1) in (4, 16):
+        return Recognised(VAE_APPROXIMATION, {16: SD3}.get(_size(tensors, "conv1.weight", 1), ""))
     return None
 
 
@@ -239,9 +265,16 @@ def _diffusers_unet(tensors: Tensors) -> Recognised | None:
     return Recognised(UNET, _FAMILY_OF_WIDTH.get(_context_width(tensors, ""), ""), variant)
 
 
+_TEXT_ENCODERS = {768: ("", "CLIP-L"), 1024: (SD2, "OpenCLIP-H"), 1280: (SDXL, "OpenCLIP-G")}
+
+
 def _text_encoder(tensors: Tensors) -> Recognised | None:
-    if any(name.endswith(("embeddings.token_embedding.weight", "token_embedding.weight")) for name in tensors):
-        return Recognised(TEXT_ENCODER)
+    for name, tensor in tensors.items():
+        if name.endswith("token_embedding.weight") and len(tensor.shape) == 2:
+            family, variant = _TEXT_ENCODERS.get(tensor.shape[1], ("", ""))
+            return Recognised(TEXT_ENCODER, family, variant)
+    if "shared.weight" in tensors and _any(tensors, "encoder.block.0."):
+        return Recognised(TEXT_ENCODER, "", "T5")
     return None
 
 

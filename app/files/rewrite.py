@@ -127,12 +127,12 @@ def _metadata(weights: Weights, copied: Mapping[str, Copied]) -> dict[str, str]:
 
 
 def size_of(weights: Weights, plan: Plan) -> int:
-    """Bytes of the file that `write` would make."""
+    """Bytes of the file that `rewrite` would make."""
     header, order = _header(weights, plan)
     return len(header) + sum(_size(weights, plan.tensors[name]) for name in order)
 
 
-def write(weights: Weights, plan: Plan, path: Path, progress: Progress = lambda done, of: None) -> Written:
+def rewrite(weights: Weights, plan: Plan, path: Path, progress: Progress = lambda done, of: None) -> Written:
     """Write the file: aside, flushed, then renamed. progress is told the bytes written so far and in all.
 
     Raises DiskFull before anything is written, CannotWrite (also for a number too large for its new type),

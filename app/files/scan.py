@@ -104,13 +104,5 @@ def _file(entry: os.DirEntry[str], name: str) -> Found:
 
 
 def _diffusers_folder(folder: Path, name: str) -> Found:
-    # Parts lie at most one folder deep; what lies deeper (a hub's cache) is not the model.
-    size, newest = 0, 0
-    for path in (*folder.glob("*"), *folder.glob("*/*")):
-        try:
-            status = path.stat()
-        except OSError:
-            continue
-        if not path.is_dir():
-            size, newest = size + status.st_size, max(newest, status.st_mtime_ns)
-    return Found(folder, name, size, newest, folder=True)
+    identity = Identity.of(folder)
+    return Found(folder, name, identity.size, identity.mtime_ns, folder=True)

@@ -12,17 +12,30 @@ from pathlib import Path
 from typing import Any
 
 from app.files.contents import Content, tell_content
-from app.files.folders import CHECKPOINT, CONTROLNET, EMBEDDING, FACE_RESTORER, HYPERNETWORK, LORA, UPSCALER, VAE
+from app.files.folders import (
+    CHECKPOINT,
+    CONTROLNET,
+    EMBEDDING,
+    FACE_RESTORER,
+    HYPERNETWORK,
+    LORA,
+    UPSCALER,
+    VAE,
+    VAE_APPROXIMATION,
+)
 from app.files.headers import read_header
 from app.files.model_file import Problem, Summary
+from app.files.network_facts import network_facts
 from app.files.pickles import read_pickle
 from app.files.recognise import FLUX, SD1, SD2, SD3, SDXL, SDXL_REFINER, TEXT_ENCODER, UNET, UNKNOWN, recognise
-from app.schema.errors import BrokenModelFile, EaselError, UnsupportedModel
+from app.schema.errors import BrokenModelFile, EaselError, ModelNotFound, UnsupportedModel
 
+# `Summary.content` of what could not be read this time; it may be readable the next time, unchanged.
+UNREADABLE = "UNREADABLE"
 _LONGEST_VALUE = 1000
 _LARGEST_CONFIG = 1_000_000
 # Formats with tensors of their own naming that only the code which runs them can judge.
-_ANY_CONTENT = (UPSCALER, CONTROLNET, FACE_RESTORER, "vae approximation")
+_ANY_CONTENT = (UPSCALER, CONTROLNET, FACE_RESTORER, VAE_APPROXIMATION)
 
 _WORDS = {
     CHECKPOINT: ("a checkpoint", "models/Stable-diffusion"),
@@ -32,6 +45,7 @@ _WORDS = {
     HYPERNETWORK: ("a hypernetwork", "models/hypernetworks"),
     UPSCALER: ("an upscaler", "models/ESRGAN"),
     CONTROLNET: ("a ControlNet", "models/ControlNet"),
+    VAE_APPROXIMATION: ("an approximate VAE for previews", "models/VAE-approx"),
 }
 
 
@@ -40,9 +54,7 @@ def summarise(path: Path) -> Summary:
     try:
         content = tell_content(path)
     except OSError as error:
-        return Summary(
-            Content.UNKNOWN.name, problem=Problem(BrokenModelFile.code, f"It cannot be read: {error.strerror}.")
-        )
+        return Summary(UNREADABLE, problem=Problem(BrokenModelFile.code, f"It cannot be read: {error.strerror}."))
     try:
         if content is Content.SAFETENSORS:
             return _safetensors(path)
@@ -51,7 +63,10 @@ def summarise(path: Path) -> Summary:
         if content in (Content.ZIP, Content.PICKLE):
             return _pickled(path, content)
     except EaselError as error:
-        return Summary(content.name, problem=Problem(error.code, _reason(error.message, path)))
+        # `naming` keeps the disk's own error as the cause.
+        unreadable = isinstance(error.__cause__, OSError) or isinstance(error, ModelNotFound)
+        name = UNREADABLE if unreadable else content.name
+        return Summary(name, problem=Problem(error.code, _reason(error.message, path)))
     code = UnsupportedModel.code if content is Content.GGUF else BrokenModelFile.code
     return Summary(content.name, problem=Problem(code, f"It is {content.value}."))
 
@@ -69,12 +84,14 @@ def _safetensors(path: Path) -> Summary:
     bytes_of: Counter[str] = Counter()
     for tensor in header.tensors.values():
         bytes_of[tensor.dtype] += tensor.end - tensor.begin
+    recognised = recognise(header.tensors, header.metadata)
     return Summary(
         Content.SAFETENSORS.name,
-        *recognise(header.tensors, header.metadata),
+        *recognised,
         tensors=len(header.tensors),
         dtype=_most(bytes_of),
         metadata=_short(header.metadata),
+        network=network_facts(recognised.kind, header.tensors, header.metadata),
     )
 
 
@@ -83,12 +100,14 @@ def _pickled(path: Path, content: Content) -> Summary:
     bytes_of: Counter[str] = Counter()
     for tensor in file.tensors.values():
         bytes_of[tensor.dtype] += tensor.span
+    recognised = recognise(file.tensors, file.metadata)
     return Summary(
         content.name,
-        *recognise(file.tensors, file.metadata),
+        *recognised,
         tensors=len(file.tensors),
         dtype=_most(bytes_of),
         metadata=_short(file.metadata),
+        network=network_facts(recognised.kind, file.tensors, file.metadata, file.tree),
     )
 
 
@@ -101,25 +120,48 @@ def _short(metadata: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
 
 
 def _diffusers(path: Path) -> Summary:
-    """From the configurations beside the weights: class, context width, channels, prediction."""
+    """From the configurations beside the weights (context width, channels, prediction) and the U-Net's header."""
     index, unet = _config(path / "model_index.json"), _config(path / "unet" / "config.json")
+    name = Content.DIFFUSERS.name
     if not unet:
         text = "Its folder has no unet/config.json: it is no Stable Diffusion model, or incomplete."
-        return Summary(Content.DIFFUSERS.name, UNKNOWN, problem=Problem(UnsupportedModel.code, text))
+        return Summary(name, UNKNOWN, problem=Problem(UnsupportedModel.code, text))
+    weights = _weights_of(path / "unet")
+    if weights is None:
+        text = "Its folder 'unet' holds no weights (.safetensors or .bin): it was copied or downloaded in part."
+        return Summary(name, CHECKPOINT, problem=Problem(BrokenModelFile.code, text))
+    inside = summarise(weights)
     widths = {768: SD1, 1024: SD2, 2048: SDXL, 1280: SDXL_REFINER}
     width, channels = unet.get("cross_attention_dim"), unet.get("in_channels")
+    family = widths.get(width if isinstance(width, int) else 0, SD1)
+    variant = {9: "inpaint", 8: "pix2pix"}.get(channels if isinstance(channels, int) else 0, "")
+    small = family == SDXL and "mid_block_type" in unet and unet["mid_block_type"] is None
     said = _config(path / "scheduler" / "scheduler_config.json").get("prediction_type")
     parts = tuple(
-        part for part, name in (("unet", "unet"), ("vae", "vae"), (TEXT_ENCODER, "text_encoder")) if name in index
+        part for part, key in (("unet", "unet"), ("vae", "vae"), (TEXT_ENCODER, "text_encoder")) if _listed(index, key)
     )
     return Summary(
-        Content.DIFFUSERS.name,
+        name,
         CHECKPOINT,
-        widths.get(width if isinstance(width, int) else 0, SD1),
-        {9: "inpaint", 8: "pix2pix"}.get(channels if isinstance(channels, int) else 0, ""),
+        family,
+        variant or ("SSD-1B" if small else ""),
         {"v_prediction": "v", "epsilon": "epsilon"}.get(str(said), ""),
         parts,
+        dtype=inside.dtype,
+        problem=inside.problem and Problem(inside.problem.code, f"unet/{weights.name}: {inside.problem.text}"),
     )
+
+
+def _listed(index: Mapping[str, Any], key: str) -> bool:
+    """Whether model_index.json names a part; one that was left out stands there as [null, null]."""
+    said = index.get(key)
+    return bool(said) and not (isinstance(said, list) and not any(said))
+
+
+def _weights_of(folder: Path) -> Path | None:
+    """The file, or the first shard, of a part; safetensors before pickles, those for everyday use before EMA ones."""
+    files = [path for path in folder.glob("*") if path.suffix in (".safetensors", ".bin") and path.is_file()]
+    return min(files, key=lambda path: (path.suffix == ".bin", "ema" in path.name, path.name), default=None)
 
 
 def _config(path: Path) -> dict[str, Any]:
@@ -142,10 +184,16 @@ def problem_in(kind: str, summary: Summary) -> Problem | None:
         what, place = _WORDS.get(summary.kind, ("", ""))
         if what:
             return Problem(UnsupportedModel.code, f"It is {what}, not {_WORDS[kind][0]}: it belongs in {place}.")
-        if summary.kind in (UNET, TEXT_ENCODER):
-            text = f"It holds a {summary.kind} alone in diffusers' naming: it belongs in a diffusers folder."
+        if summary.kind == UNET:
+            text = "It holds a U-Net alone in diffusers' naming: it belongs in the folder 'unet' of a diffusers model."
             return Problem(UnsupportedModel.code, text)
+        if summary.kind == TEXT_ENCODER:
+            which = f" ({summary.variant})" if summary.variant else ""
+            return Problem(UnsupportedModel.code, f"It is a text encoder alone{which}, not {_WORDS[kind][0]}.")
         return Problem(UnsupportedModel.code, f"It holds nothing that is known of {_WORDS[kind][0]}.")
+    if kind == VAE and summary.variant == "taesd encoder":
+        text = "It is the encoder of a TAESD alone: pictures need its decoder (taesd_decoder)."
+        return Problem(UnsupportedModel.code, text)
     if kind == CHECKPOINT and summary.family in (SD3, FLUX, "AltDiffusion"):
         return Problem(UnsupportedModel.code, f"It is of the family {summary.family}, which is not supported.")
     return None

@@ -46,7 +46,9 @@ class Resolver:
         checkpoint = self.checkpoint(request.checkpoint)
         vae = self._vae(request.vae, checkpoint)
         styles = list(self.styles()) if request.styles else []
-        prompt, negative_prompt = final_prompts(request.prompt, request.negative_prompt, request.styles, styles)
+        prompt, negative_prompt = final_prompts(
+            request.prompt, request.negative_prompt, request.styles, styles, comments=request.prompt_comments
+        )
         resolved = parse_request(
             {
                 **dict(request),
@@ -105,7 +107,7 @@ class Resolver:
 
     def _vae(self, name: str, checkpoint: ModelFile) -> ModelFile | None:
         if name == AUTOMATIC:
-            return self.library.vae_beside(checkpoint)
+            return self.library.vae_of(checkpoint)
         return None if name in BUILT_IN else self.library.find(name, VAE)
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from pathlib import Path
 
 import pytest
 
-from app.files import CHECKPOINT, EMBEDDING, LORA, VAE, Folders, ModelFile, ModelLibrary
+from app.files import CHECKPOINT, EMBEDDING, HYPERNETWORK, LORA, VAE, Folders, ModelFile, ModelLibrary
 from app.files import library as library_module
+from app.files.network_facts import EmbeddingFacts, LoraFacts
 from app.files.summarise import summarise
 from app.schema.errors import BrokenModelFile, ModelNotFound, UnsupportedModel
 from tests.files import making
@@ -177,19 +179,125 @@ def test_links_to_files_and_folders_are_followed_and_circles_end(folders: Folder
     assert names(ModelLibrary(folders).list(CHECKPOINT)) == ["linked.safetensors", "more/deep/real.safetensors"]
 
 
-def test_a_diffusers_folder_is_one_entry(folders: Folders) -> None:
-    place = folders.checkpoints[0] / "my model"
-    write_safetensors(place / "unet/diffusion_pytorch_model.safetensors", {"conv_in.weight": (320, 9, 3, 3)})
-    (place / "model_index.json").write_text('{"unet": ["diffusers", "X"], "vae": ["diffusers", "Y"]}')
-    (place / "unet/config.json").write_text('{"cross_attention_dim": 1024, "in_channels": 9}')
+def diffusers_model(place: Path, width: int = 1024, channels: int = 9) -> Path:
+    write_safetensors(place / "unet/diffusion_pytorch_model.safetensors", {"conv_in.weight": (320, channels, 3, 3)})
+    (place / "model_index.json").write_text(
+        '{"unet": ["diffusers", "X"], "vae": ["diffusers", "Y"], "text_encoder": [null, null]}'
+    )
+    (place / "unet/config.json").write_text(f'{{"cross_attention_dim": {width}, "in_channels": {channels}}}')
     (place / "scheduler").mkdir()
     (place / "scheduler/scheduler_config.json").write_text('{"prediction_type": "v_prediction"}')
+    return place
+
+
+def test_a_diffusers_folder_is_one_entry(folders: Folders) -> None:
+    diffusers_model(folders.checkpoints[0] / "my model 模型")
     library = ModelLibrary(folders)
     (entry,) = library.list(CHECKPOINT)
-    assert (entry.name, entry.folder, entry.problem) == ("my model", True, None)
+    assert (entry.name, entry.folder, entry.problem) == ("my model 模型", True, None)
     assert (entry.family, entry.variant, entry.summary.prediction) == ("SD2", "inpaint", "v")
-    assert entry.summary.parts == ("unet", "vae")
-    assert library.find("my model") == entry
+    assert (entry.summary.parts, entry.summary.dtype) == (("unet", "vae"), "F16")
+    assert library.find("my model 模型") == entry
+
+
+def test_a_diffusers_folder_without_weights_is_listed_with_its_reason(folders: Folders) -> None:
+    half = diffusers_model(folders.checkpoints[0] / "half")
+    os.truncate(half / "unet/diffusion_pytorch_model.safetensors", 100)
+    empty = diffusers_model(folders.checkpoints[0] / "empty")
+    (empty / "unet/diffusion_pytorch_model.safetensors").unlink()
+    library = ModelLibrary(folders)
+    reasons = {file.name: file.problem.text if file.problem else "" for file in library.list(CHECKPOINT)}
+    assert "'unet' holds no weights" in reasons["empty"]
+    assert reasons["half"].startswith("unet/diffusion_pytorch_model.safetensors: It was copied or downloaded in part")
+
+
+def test_an_entry_that_cannot_be_used_is_told_about_all_the_same(folders: Folders) -> None:
+    (folders.checkpoints[0] / "page.ckpt").write_bytes(b"<html>")
+    entry = ModelLibrary(folders).entry("page")
+    assert entry.problem is not None
+    assert "web page" in entry.problem.text
+
+
+def test_a_file_outside_the_folders_is_looked_at_by_its_path(folders: Folders, tmp_path: Path) -> None:
+    path = write_safetensors(tmp_path / "elsewhere" / "a.safetensors", lora(2048))
+    entry = ModelLibrary(folders).entry_at(path)
+    assert (entry.kind, entry.family, entry.name, entry.path) == ("lora", "SDXL", "a.safetensors", path)
+    with pytest.raises(ModelNotFound):
+        ModelLibrary(folders).entry_at(tmp_path / "gone")
+
+
+def test_a_file_that_could_not_be_read_once_is_looked_at_again(
+    folders: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_safetensors(folders.checkpoints[0] / "a.safetensors", making.SD1)
+    index = folders.state / "library.sqlite"
+    with monkeypatch.context() as locked:
+        locked.setattr(Path, "open", refuse_to_open)
+        library = ModelLibrary(folders, index)
+        (file,) = library.list(CHECKPOINT)
+        assert file.problem is not None
+        assert file.problem.text == "It cannot be read: Permission denied."
+    library.refresh(CHECKPOINT)
+    assert library.list(CHECKPOINT)[0].problem is None
+
+
+def refuse_to_open(*_: object, **__: object) -> None:
+    raise PermissionError(13, "Permission denied")
+
+
+def vaes_for(folders: Folders, *names: str) -> ModelLibrary:
+    write_safetensors(folders.checkpoints[0] / "photo.safetensors", making.SD1)
+    for name in names:
+        write_safetensors(folders.vaes[0] / name, making.VAE)
+    return ModelLibrary(folders)
+
+
+def chosen_vae(library: ModelLibrary) -> str | None:
+    vae = library.vae_of(library.find("photo"))
+    return vae.file_name if vae else None
+
+
+def test_the_automatic_vae_is_the_one_beside_the_checkpoint(folders: Folders) -> None:
+    library = vaes_for(folders, "other.vae.pt", "photos.pt", "photo.vae.safetensors")
+    assert chosen_vae(library) == "photo.vae.safetensors", "of the same stem, although another name is shorter"
+    (folders.vaes[0] / "photo.vae.safetensors").unlink()
+    library.refresh(VAE)
+    assert chosen_vae(library) == "photos.pt", "any name that begins with the stem, as in A1111"
+    (folders.vaes[0] / "photos.pt").unlink()
+    library.refresh(VAE)
+    assert chosen_vae(library) is None
+
+
+def test_the_vae_that_is_noted_for_a_checkpoint_goes_before_the_one_beside(folders: Folders) -> None:
+    library = vaes_for(folders, "photo.vae.pt", "bright.safetensors")
+    note = folders.checkpoints[0] / "photo.json"
+    for said, expected in (
+        ("bright.safetensors", "bright.safetensors"),
+        ("None", None),
+        ("Automatic", "photo.vae.pt"),
+        ("", "photo.vae.pt"),
+        ("gone.pt", "photo.vae.pt"),
+    ):
+        note.write_text(json.dumps({"vae": said}))
+        assert chosen_vae(library) == expected, said
+
+
+def test_what_a_network_says_of_itself_is_remembered(folders: Folders, opened: list[str]) -> None:
+    tags = {"10_cat": {"sks cat": 10, "sitting": 4}, "reg": {"sitting": 30}}
+    write_safetensors(folders.loras[0] / "a.safetensors", lora(768), metadata={"ss_tag_frequency": json.dumps(tags)})
+    (folders.embeddings[0] / "cat.pt").write_bytes((GOLDEN / "embedding.pt").read_bytes())
+    (folders.hypernetworks[0] / "h.pt").write_bytes((GOLDEN / "hypernetwork.pt").read_bytes())
+    told = []
+    for _ in range(2):
+        library = ModelLibrary(folders, folders.state / "library.sqlite")
+        told.append([library.list(kind)[0].summary.network for kind in (LORA, EMBEDDING, HYPERNETWORK)])
+        library.close()
+    assert told[0] == told[1]
+    assert told[0][0] == LoraFacts(
+        "LoRA", False, (4,), ("unet", "text encoder"), 2, (("sitting", 34), ("sks cat", 10)), ()
+    )
+    assert told[0][1] == EmbeddingFacts(2, (768,), "500", "8ac1dfeb94")
+    assert sorted(opened) == ["a.safetensors", "cat.pt", "h.pt"]
 
 
 def test_other_files_are_no_models(folders: Folders) -> None:

@@ -12,6 +12,8 @@ from tests.files.making import Shapes, lora
 
 INPUT = "model.diffusion_model.input_blocks.0.0.weight"
 ALL = ("unet", "vae", "text encoder")
+ATTENTION = "lycoris_mid_block_attentions_0_transformer_blocks_0_attn2_to_k"
+TAESD = Recognised("vae", "", "taesd")
 
 
 def told(shapes: Shapes, metadata: Mapping[str, str] | None = None) -> Recognised:
@@ -108,6 +110,14 @@ def test_the_prediction_type_is_told_by_metadata_before_marker_tensors(
         ({"lora_unet_conv_in.lokr_w1": (4, 4)}, {}, ""),
         ({"unet.mid_block.attentions.0.attn2.processor.to_k_lora.down.weight": (4, 768)}, {}, "SD1"),
         ({"unet.mid_block.attentions.0.attn2.to_k.lora_linear_layer.down.weight": (4, 2048)}, {}, "SDXL"),
+        ({f"{ATTENTION}.lokr_w1": (4, 16), f"{ATTENTION}.lokr_w2": (80, 48)}, {}, "SD1"),
+        (
+            {f"{ATTENTION}.lokr_w1": (4, 16), f"{ATTENTION}.lokr_w2_a": (80, 4), f"{ATTENTION}.lokr_w2_b": (4, 128)},
+            {},
+            "SDXL",
+        ),
+        ({f"{ATTENTION}.a1.weight": (4, 1024), f"{ATTENTION}.b1.weight": (4, 1024)}, {}, "SD2"),
+        ({"oft_unet_input_blocks_4_1_transformer_blocks_1_attn1_to_q.oft_blocks": (4, 8, 8)}, {}, "SDXL"),
         ({"lora_unet_double_blocks_0_img_attn_qkv.lora_down.weight": (4, 3072)}, {}, "Flux"),
     ],
 )
@@ -140,7 +150,19 @@ def test_a_loras_family(shapes: Shapes, metadata: dict[str, str], family: str) -
             {"conv_in.weight": (320, 4, 3, 3), "down_blocks.0.attentions.0.attn2.to_k.weight": (320, 768)},
             Recognised("unet", "SD1"),
         ),
-        ({"text_model.embeddings.token_embedding.weight": (49408, 768)}, Recognised("text encoder")),
+        ({"0.weight": (64, 3, 3, 3), "1.conv.0.weight": (64, 64, 3, 3)}, Recognised("vae", "", "taesd encoder")),
+        ({"decoder.layers.0.weight": (64, 4, 3, 3), "encoder.layers.0.weight": (64, 3, 3, 3)}, TAESD),
+        ({"conv1.weight": (8, 4, 7, 7), "conv8.weight": (3, 8, 3, 3)}, Recognised("vae approximation")),
+        ({"text_model.embeddings.token_embedding.weight": (49408, 768)}, Recognised("text encoder", "", "CLIP-L")),
+        ({"token_embedding.weight": (49408, 1024)}, Recognised("text encoder", "SD2", "OpenCLIP-H")),
+        (
+            {"text_model.embeddings.token_embedding.weight": (49408, 1280)},
+            Recognised("text encoder", "SDXL", "OpenCLIP-G"),
+        ),
+        (
+            {"shared.weight": (32128, 4096), "encoder.block.0.layer.0.SelfAttention.q.weight": (4096, 4096)},
+            Recognised("text encoder", "", "T5"),
+        ),
         ({"something": (1, 2, 3), "else": (2,)}, Recognised("unknown")),
         ({}, Recognised("unknown")),
     ],

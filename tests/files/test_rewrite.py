@@ -12,7 +12,7 @@ import pytest
 from safetensors.numpy import load_file, safe_open, save_file
 
 from app.files import read_header
-from app.files.rewrite import conversion, pruning, size_of, write
+from app.files.rewrite import conversion, pruning, rewrite, size_of
 from app.files.weights import Weights
 from app.schema.errors import BrokenModelFile, CannotWrite, DiskFull, UnsupportedModel
 
@@ -46,7 +46,7 @@ def test_a_pickle_becomes_a_safetensors_file_with_the_same_numbers(tmp_path: Pat
     new = tmp_path / "new.safetensors"
     with Weights(GOLDEN / f"{name}.ckpt") as weights:
         plan = conversion(weights)
-        written = write(weights, plan, new)
+        written = rewrite(weights, plan, new)
         dtypes = {key: stored.dtype for key, stored in weights.tensors.items()}
     assert {key: place.dtype for key, place in read_header(new).tensors.items()} == dtypes
     with safe_open(new, "numpy") as file:
@@ -61,7 +61,7 @@ def test_a_pickle_becomes_a_safetensors_file_with_the_same_numbers(tmp_path: Pat
 
 def test_a_pickles_short_facts_become_metadata(tmp_path: Path) -> None:
     with Weights(GOLDEN / "zip.ckpt") as weights:
-        write(weights, conversion(weights), tmp_path / "new.safetensors")
+        rewrite(weights, conversion(weights), tmp_path / "new.safetensors")
     assert read_header(tmp_path / "new.safetensors").metadata["global_step"] == "470000"
 
 
@@ -69,7 +69,7 @@ def test_all_numbers_may_be_narrowed_and_hashes_that_are_no_longer_true_go(tmp_p
     old, new = tmp_path / "old.safetensors", tmp_path / "new.safetensors"
     tensors = trained(old)
     with Weights(old) as weights:
-        write(weights, conversion(weights, "F16"), new)
+        rewrite(weights, conversion(weights, "F16"), new)
     assert read_header(new).metadata == {"format": "pt", "modelspec.title": "t", "名": "值"}
     narrow = load_file(new)
     for name, tensor in tensors.items():
@@ -81,7 +81,7 @@ def test_a_conversion_to_the_same_is_the_same_file_in_content(tmp_path: Path) ->
     old, new = tmp_path / "old.safetensors", tmp_path / "new.safetensors"
     tensors = trained(old)
     with Weights(old) as weights:
-        write(weights, conversion(weights), new)
+        rewrite(weights, conversion(weights), new)
     assert read_header(new).metadata == {"format": "pt", **read_header(old).metadata}
     for name, tensor in load_file(new).items():
         numpy.testing.assert_array_equal(tensor, tensors[name])
@@ -90,7 +90,7 @@ def test_a_conversion_to_the_same_is_the_same_file_in_content(tmp_path: Path) ->
 def test_widest_types_come_first_so_that_each_tensor_is_aligned(tmp_path: Path) -> None:
     trained(tmp_path / "old.safetensors")
     with Weights(tmp_path / "old.safetensors") as weights:
-        write(weights, conversion(weights), tmp_path / "new.safetensors")
+        rewrite(weights, conversion(weights), tmp_path / "new.safetensors")
     header = read_header(tmp_path / "new.safetensors")
     widths = [{"I64": 8, "F32": 4, "F16": 2}[place.dtype] for place in header.tensors.values()]
     assert widths == sorted(widths, reverse=True)
@@ -101,7 +101,7 @@ def test_pruning_leaves_out_what_a_training_keeps_for_itself(tmp_path: Path) -> 
     tensors = trained(tmp_path / "old.safetensors")
     with Weights(tmp_path / "old.safetensors") as weights:
         plan = pruning(weights)
-        write(weights, plan, tmp_path / "new.safetensors")
+        rewrite(weights, plan, tmp_path / "new.safetensors")
         assert set(plan.left_out) == {
             AVERAGED,
             "model_ema.decay",
@@ -116,7 +116,7 @@ def test_pruning_leaves_out_what_a_training_keeps_for_itself(tmp_path: Path) -> 
 def test_the_averaged_weights_may_take_the_others_place(tmp_path: Path) -> None:
     tensors = trained(tmp_path / "old.safetensors")
     with Weights(tmp_path / "old.safetensors") as weights:
-        write(weights, pruning(weights, "F32", ema=True), tmp_path / "new.safetensors")
+        rewrite(weights, pruning(weights, "F32", ema=True), tmp_path / "new.safetensors")
     new = load_file(tmp_path / "new.safetensors")
     numpy.testing.assert_array_equal(new[UNET], tensors[AVERAGED])
     assert AVERAGED not in new
@@ -142,14 +142,14 @@ def test_a_number_too_large_for_its_new_type_is_refused_and_nothing_is_left(tmp_
         Weights(tmp_path / "old.safetensors") as weights,
         pytest.raises(CannotWrite, match=r"a\.weight holds numbers that F16 cannot hold.*bf16"),
     ):
-        write(weights, pruning(weights), tmp_path / "new.safetensors")
+        rewrite(weights, pruning(weights), tmp_path / "new.safetensors")
     assert [path.name for path in tmp_path.iterdir()] == ["old.safetensors"]
 
 
 def test_numbers_that_are_none_already_are_kept_as_they_are(tmp_path: Path) -> None:
     save_file({"a.weight": numpy.array([numpy.nan, numpy.inf, 1], numpy.float32)}, tmp_path / "old.safetensors")
     with Weights(tmp_path / "old.safetensors") as weights:
-        write(weights, pruning(weights), tmp_path / "new.safetensors")
+        rewrite(weights, pruning(weights), tmp_path / "new.safetensors")
     numpy.testing.assert_array_equal(load_file(tmp_path / "new.safetensors")["a.weight"], [numpy.nan, numpy.inf, 1])
 
 
@@ -157,7 +157,7 @@ def test_free_room_is_looked_at_before_anything_is_written(tmp_path: Path, monke
     trained(tmp_path / "old.safetensors")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(100, 90, 10))  # type: ignore[attr-defined]
     with Weights(tmp_path / "old.safetensors") as weights, pytest.raises(DiskFull, match=r"0\.00 GB are free"):
-        write(weights, conversion(weights), tmp_path / "new.safetensors")
+        rewrite(weights, conversion(weights), tmp_path / "new.safetensors")
     assert [path.name for path in tmp_path.iterdir()] == ["old.safetensors"]
 
 
@@ -169,7 +169,7 @@ def test_a_file_that_breaks_off_leaves_nothing_and_keeps_what_stood_there(tmp_pa
         plan = conversion(weights)
         old.write_bytes(old.read_bytes()[:-4000])
         with pytest.raises(BrokenModelFile, match="became shorter"):
-            write(weights, plan, new)
+            rewrite(weights, plan, new)
     assert new.read_bytes() == b"before"
     assert len(list(tmp_path.iterdir())) == 2
 
@@ -180,14 +180,14 @@ def test_the_size_is_known_beforehand_and_progress_reaches_it(tmp_path: Path) ->
     with Weights(tmp_path / "old.safetensors") as weights:
         plan = pruning(weights)
         size = size_of(weights, plan)
-        written = write(weights, plan, tmp_path / "new.safetensors", lambda done, of: told.append((done, of)))
+        written = rewrite(weights, plan, tmp_path / "new.safetensors", lambda done, of: told.append((done, of)))
     assert told[-1] == (size, size) == (written.size, written.size)
     assert [done for done, _ in told] == sorted(done for done, _ in told)
 
 
 def test_an_embedding_goes_under_the_name_that_other_programs_look_for(tmp_path: Path) -> None:
     with Weights(GOLDEN / "embedding.pt") as weights:
-        write(weights, conversion(weights), tmp_path / "cat.safetensors")
+        rewrite(weights, conversion(weights), tmp_path / "cat.safetensors")
     (name, place), *others = read_header(tmp_path / "cat.safetensors").tensors.items()
     assert (name, place.shape, others) == ("emb_params", (2, 768), [])
 

@@ -1,0 +1,201 @@
+"""Network facts: what a LoRA, an embedding or a hypernetwork says of itself in names, shapes and metadata.
+
+From the header alone, so that thousands can be shown without reading weights. Applies nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from app.files.folders import EMBEDDING, HYPERNETWORK, LORA
+from app.files.pickle_values import Stub
+from app.files.recognise import Tensors
+
+UNET_PART, TEXT_PART, SECOND_TEXT_PART = "unet", "text encoder", "text encoder 2"
+_MOST_TAGS = 40
+_LONGEST_TAG = 100
+_LARGEST_TAGS = 8_000_000
+_BUNDLED = "bundle_emb."
+
+
+class LoraFacts(NamedTuple):
+    """What a LoRA file holds.
+
+    type: 'LoRA', 'LoCon', 'LoHa', 'LoKr', 'IA3', 'GLoRA', 'OFT', 'BOFT', 'Full' or 'Norm', of most of its modules.
+    dora: with magnitudes of its own. ranks: those that occur, ascending; empty where the type has none. parts: 'unet',
+    'text encoder', 'text encoder 2'. modules: how many layers it changes. tags: of its training captions with their
+    counts, most frequent first, at most 40. embeddings: names of those bundled in it.
+    """
+
+    type: str
+    dora: bool
+    ranks: tuple[int, ...]
+    parts: tuple[str, ...]
+    modules: int
+    tags: tuple[tuple[str, int], ...] = ()
+    embeddings: tuple[str, ...] = ()
+
+
+class EmbeddingFacts(NamedTuple):
+    """vectors: tokens that it takes. widths: of its vectors, two for SDXL. step, checkpoint: of its training, or ""."""
+
+    vectors: int
+    widths: tuple[int, ...]
+    step: str = ""
+    checkpoint: str = ""
+
+
+class HypernetworkFacts(NamedTuple):
+    """widths: of the contexts that it changes. layers: multiples of the width. The rest as A1111 names it."""
+
+    widths: tuple[int, ...]
+    layers: tuple[float, ...] = ()
+    activation: str = ""
+    layer_norm: bool = False
+    dropout: bool = False
+    step: str = ""
+    checkpoint: str = ""
+
+
+NetworkFacts = LoraFacts | EmbeddingFacts | HypernetworkFacts
+
+
+def network_facts(kind: str, tensors: Tensors, metadata: Mapping[str, str], tree: Any = None) -> NetworkFacts | None:
+    """Facts of a file of one of three kinds, None for others. tree: of a pickle. metadata: all of it. Never raises."""
+    if kind == LORA:
+        return _lora(tensors, metadata)
+    if kind == EMBEDDING:
+        return _embedding(tensors, metadata, tree)
+    if kind == HYPERNETWORK:
+        return _hypernetwork(tensors, metadata, tree)
+    return None
+
+
+def restored(kind: str, values: Iterable[Any] | None) -> NetworkFacts | None:
+    """Facts from the lists that JSON made of them. Raises TypeError when they are of another version."""
+    if values is None:
+        return None
+    kinds = {LORA: LoraFacts, EMBEDDING: EmbeddingFacts, HYPERNETWORK: HypernetworkFacts}
+    made: NetworkFacts = kinds[kind](*(_tuples(value) for value in values))
+    return made
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(part) for part in value) if isinstance(value, list) else value
+
+
+# Ends of names in the order in which A1111 tests a module (a1111-facts 6.4); the first that fits says its type.
+_TYPE_OF_PART = (
+    (re.compile(r"[._]lora(_linear_layer)?\.(up|down)\.weight$|\.lora_(up|down|mid)\.weight$"), "LoRA"),
+    (re.compile(r"\.lora_[AB]\.(default\.)?weight$"), "LoRA"),
+    (re.compile(r"\.hada_(w[12]_[ab]|t[12])$"), "LoHa"),
+    (re.compile(r"\.on_input$"), "IA3"),
+    (re.compile(r"\.lokr_(w[12](_[ab])?|t2)$"), "LoKr"),
+    (re.compile(r"\.diff(_b)?$"), "Full"),
+    (re.compile(r"\.[wb]_norm$"), "Norm"),
+    (re.compile(r"\.[ab][12]\.weight$"), "GLoRA"),
+    (re.compile(r"\.oft_(blocks|diag)$"), "OFT"),
+)
+_RANK_PART = re.compile(
+    r"([._]lora(_linear_layer)?\.down\.weight|\.lora_down\.weight|\.lora_A\.(default\.)?weight|\.hada_w1_b"
+    r"|\.lokr_w[12]_b|\.b1\.weight)$"
+)
+_PART_PREFIXES = (
+    (("lora_te2_", "oft_te2_", "text_encoder_2.", "te2_"), SECOND_TEXT_PART),
+    (("lora_te", "oft_te", "text_encoder.", "te_", "te1_", "text_model."), TEXT_PART),
+    (("lora_unet_", "oft_unet_", "unet.", "unet_", "diffusion_model.", "lycoris_", "lora_"), UNET_PART),
+)
+
+
+def _lora(tensors: Tensors, metadata: Mapping[str, str]) -> LoraFacts:
+    types: dict[str, str] = {}
+    ranks: set[int] = set()
+    dora = convolutions = blocks = False
+    for name, tensor in tensors.items():
+        found = next(((match, kind) for end, kind in _TYPE_OF_PART if (match := end.search(name))), None)
+        dora = dora or name.endswith((".dora_scale", ".lora_magnitude_vector.weight", ".lora_magnitude_vector"))
+        if found is None or name.startswith(_BUNDLED):
+            continue
+        match, kind = found
+        types.setdefault(name[: match.start()], kind)
+        blocks = blocks or (kind == "OFT" and len(tensor.shape) == 4)
+        if _RANK_PART.search(name) and tensor.shape:
+            ranks.add(tensor.shape[0])
+            # A kernel of 1 x 1 is a linear layer to kohya, one of 3 x 3 only LoCon trains.
+            convolutions = convolutions or any(size > 1 for size in tensor.shape[2:])
+        convolutions = convolutions or name.endswith(".lora_mid.weight")
+    kind = Counter(types.values()).most_common(1)[0][0] if types else ""
+    kind = {"LoRA": "LoCon" if convolutions else "LoRA", "OFT": "BOFT" if blocks else "OFT"}.get(kind, kind)
+    parts = {_part(module) for module in types}
+    bundled = {name.removeprefix(_BUNDLED).partition(".")[0] for name in tensors if name.startswith(_BUNDLED)}
+    return LoraFacts(
+        kind,
+        dora,
+        tuple(sorted(ranks)),
+        tuple(part for part in (UNET_PART, TEXT_PART, SECOND_TEXT_PART) if part in parts),
+        len(types),
+        training_tags(metadata),
+        tuple(sorted(bundled)),
+    )
+
+
+def _part(module: str) -> str:
+    return next((part for prefixes, part in _PART_PREFIXES if module.startswith(prefixes)), "")
+
+
+def training_tags(metadata: Mapping[str, str], most: int = _MOST_TAGS) -> tuple[tuple[str, int], ...]:
+    """Tags of kohya's `ss_tag_frequency` over all folders of a training, most frequent first; () without any."""
+    text = metadata.get("ss_tag_frequency", "")
+    if not text or len(text) > _LARGEST_TAGS:
+        return ()
+    try:
+        folders = json.loads(text)
+    except (ValueError, RecursionError):
+        return ()
+    counts: Counter[str] = Counter()
+    for tags in folders.values() if isinstance(folders, dict) else ():
+        for tag, count in tags.items() if isinstance(tags, dict) else ():
+            if type(count) is int and 0 < count < 2**53:
+                counts[str(tag).strip()[:_LONGEST_TAG]] += count
+    counts.pop("", None)
+    return tuple(counts.most_common(most))
+
+
+def _embedding(tensors: Tensors, metadata: Mapping[str, str], tree: Any) -> EmbeddingFacts:
+    pair = [tensors[name].shape for name in ("clip_l", "clip_g") if name in tensors]
+    named = [tensor.shape for name, tensor in tensors.items() if name.startswith("string_to_param.")]
+    shapes = [shape for shape in (pair or named or [tensor.shape for tensor in tensors.values()]) if shape]
+    vectors = shapes[0][0] if shapes and len(shapes[0]) > 1 else 1
+    checkpoint = _said(tree, metadata, "sd_checkpoint_name") or _said(tree, metadata, "sd_checkpoint")
+    widths = tuple(shape[-1] for shape in (shapes if pair else shapes[:1]))
+    return EmbeddingFacts(vectors, widths, _said(tree, metadata, "step"), checkpoint)
+
+
+def _hypernetwork(tensors: Tensors, metadata: Mapping[str, str], tree: Any) -> HypernetworkFacts:
+    widths = {int(name.partition(".")[0]) for name in tensors if name.partition(".")[0].isdecimal()}
+    values = tree if isinstance(tree, dict) else {}
+    layers = values.get("layer_structure") or (1, 2, 1)
+    activation = values.get("activation_func")
+    return HypernetworkFacts(
+        tuple(sorted(widths)),
+        tuple(float(size) for size in layers if isinstance(size, int | float))
+        if isinstance(layers, list | tuple)
+        else (),
+        activation if isinstance(activation, str) else "linear",
+        values.get("is_layer_norm") is True,
+        values.get("use_dropout") is True,
+        _said(tree, metadata, "step"),
+        _said(tree, metadata, "sd_checkpoint_name") or _said(tree, metadata, "sd_checkpoint"),
+    )
+
+
+def _said(tree: Any, metadata: Mapping[str, str], key: str) -> str:
+    """A short text or number under a key, from a pickle's tree or a header's metadata."""
+    value = tree.get(key) if isinstance(tree, dict) else metadata.get(key)
+    if isinstance(value, Stub) or not isinstance(value, str | int | float) or isinstance(value, bool):
+        return ""
+    return str(value)[:_LONGEST_TAG]
