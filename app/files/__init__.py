@@ -1,6 +1,7 @@
 """What is on disk: folders, model files, hashes, pictures and blobs, without torch."""
 
 from app.files.blobs import Blobs
+from app.files.civitai import CivitaiInfo
 from app.files.encoding import FORMATS, Encoding, encode
 from app.files.folders import (
     CHECKPOINT,
@@ -19,6 +20,8 @@ from app.files.headers import Header, TensorPlace, read_header
 from app.files.images import Images, Naming
 from app.files.library import ModelLibrary
 from app.files.model_file import Identity, ModelFile, Problem, Summary
+from app.files.network_facts import EmbeddingFacts, HypernetworkFacts, LoraFacts, NetworkFacts, training_tags
+from app.files.open_picture import open_picture
 from app.files.pickle_values import PickledTensor, Storage, Stub
 from app.files.pickles import PickledFile, children_of, read_pickle
 from app.files.picture_info import PictureInfo, read_infotext, read_picture_info
@@ -26,8 +29,19 @@ from app.files.picture_recipe import PictureRecipe, read_picture_recipe
 from app.files.prompt_names import prompt_names
 from app.files.recognise import Recognised, recognise
 from app.files.recommended import recommended
-from app.files.sidecars import Sidecars, config_of, preview_of, sidecars
+from app.files.rewrite import Plan, Written, conversion, pruning, rewrite, size_of
+from app.files.sidecars import (
+    Sidecars,
+    config_of,
+    preview_of,
+    sidecars,
+    trigger_words_of,
+    write_preview,
+    write_user_metadata,
+)
 from app.files.thumbnails import Thumbnails
+from app.files.verify import Verified, verify
+from app.files.weights import Stored, Weights
 from app.files.whole_file import write_whole
 
 __all__ = [
@@ -43,31 +57,44 @@ __all__ = [
     "VAE",
     "VAE_APPROXIMATION",
     "Blobs",
+    "CivitaiInfo",
+    "EmbeddingFacts",
     "Encoding",
     "Folders",
     "Header",
+    "HypernetworkFacts",
     "Identity",
     "Images",
+    "LoraFacts",
     "ModelFile",
     "ModelLibrary",
     "Naming",
+    "NetworkFacts",
     "PickledFile",
     "PickledTensor",
     "PictureInfo",
     "PictureRecipe",
+    "Plan",
     "Problem",
     "Recognised",
     "Sidecars",
     "Storage",
+    "Stored",
     "Stub",
     "Summary",
     "TensorPlace",
     "Thumbnails",
+    "Verified",
+    "Weights",
+    "Written",
     "children_of",
     "config_of",
+    "conversion",
     "encode",
+    "open_picture",
     "preview_of",
     "prompt_names",
+    "pruning",
     "read_header",
     "read_infotext",
     "read_pickle",
@@ -75,6 +102,13 @@ __all__ = [
     "read_picture_recipe",
     "recognise",
     "recommended",
+    "rewrite",
     "sidecars",
+    "size_of",
+    "training_tags",
+    "trigger_words_of",
+    "verify",
+    "write_preview",
+    "write_user_metadata",
     "write_whole",
 ]
