@@ -2,6 +2,8 @@
 
 from app.files.blobs import Blobs
 from app.files.civitai import CivitaiInfo
+from app.files.download_records import Download
+from app.files.downloads import Downloads
 from app.files.encoding import FORMATS, Encoding, encode
 from app.files.folders import (
     CHECKPOINT,
@@ -58,6 +60,8 @@ __all__ = [
     "VAE_APPROXIMATION",
     "Blobs",
     "CivitaiInfo",
+    "Download",
+    "Downloads",
     "EmbeddingFacts",
     "Encoding",
     "Folders",

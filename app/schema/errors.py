@@ -87,6 +87,20 @@ class ModelChanged(EaselError):
     status = 409
 
 
+class DownloadFailed(EaselError):
+    """A download that a server, the network or the file itself brought to an end."""
+
+    code = "download_failed"
+    status = 502
+
+
+class DownloadNotFound(EaselError):
+    """No download has this id."""
+
+    code = "download_not_found"
+    status = 404
+
+
 class OutOfMemory(EaselError):
     """The device cannot hold one image of this size even after every fallback."""
 

@@ -19,6 +19,9 @@ QUIET = {
     "GRADIO_ANALYTICS_ENABLED": "False",
     "PYTHONUTF8": "1",
 }
+OFFLINE = "HF_HUB_OFFLINE"
+OFFLINE_BY_US = "EASEL_SET_HF_HUB_OFFLINE"
+"""Says that the user has not asked to be offline: what they expressly want downloaded may be."""
 
 
 Program = Callable[[list[str]], int]
@@ -45,6 +48,8 @@ def start(arguments: list[str], program: Program) -> int:
 
 def set_quiet(environ: MutableMapping[str, str]) -> None:
     """Fill in the variables that the user has not set."""
+    if OFFLINE not in environ:
+        environ[OFFLINE_BY_US] = "1"
     for name, value in QUIET.items():
         environ.setdefault(name, value)
 

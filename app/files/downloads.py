@@ -1,0 +1,425 @@
+"""Downloads: fetches models in the background, one after the other, and puts each where its content belongs.
+
+The list outlives the process; a killed download goes on where it was. Token and login stay in memory.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import secrets
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from app.files.addresses import Reach
+from app.files.download_records import (
+    CANCELLED,
+    DONE,
+    FAILED,
+    RUNNING,
+    WAITING,
+    Download,
+    DownloadRecords,
+)
+from app.files.folders import KINDS, Folders
+from app.files.hashes import SHA256, sha256_of
+from app.files.library import ModelLibrary
+from app.files.model_file import Identity
+from app.files.placing import place
+from app.files.sources import HUB, Hosts, HubFiles, Source, source_of
+from app.schema.errors import BrokenModelFile, DownloadFailed, EaselError, InvalidField, UnexpectedFailure
+from app.setup.start import OFFLINE, OFFLINE_BY_US
+
+if TYPE_CHECKING:
+    from app.files.catalogue import Catalogue, RemoteFile, Wanted
+    from app.files.fetching import Patience, Stop
+    from app.files.transfer import Kept
+
+_log = logging.getLogger(__name__)
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_MOST_REMEMBERED = 100
+_SPEED_OVER = 10.0
+
+
+@dataclass(frozen=True)
+class Secrets:
+    """What was given with a download and is never written down."""
+
+    source: Source
+    token: str
+
+
+@dataclass
+class Pace:
+    """Bytes over the last seconds."""
+
+    points: deque[tuple[float, int]]
+
+    def speed(self, received: int) -> float:
+        """Bytes per second, after noting that so many have come by now."""
+        now = time.monotonic()
+        self.points.append((now, received))
+        while now - self.points[0][0] > _SPEED_OVER and len(self.points) > 2:
+            self.points.popleft()
+        begun, before = self.points[0]
+        return max(received - before, 0) / (now - begun) if now > begun else 0.0
+
+
+class Downloads:
+    """One worker thread, begun with the first download. Every method may be called from any thread.
+
+    environ: HF_ENDPOINT, HF_HUB_OFFLINE, CIVITAI_TOKEN. reach: rules for addresses. largest, room_left: bytes.
+    """
+
+    def __init__(
+        self,
+        folders: Folders,
+        library: ModelLibrary,
+        *,
+        environ: Mapping[str, str] = os.environ,
+        hosts: Hosts | None = None,
+        reach: Reach | None = None,
+        patience: Patience | None = None,
+        largest: int | None = None,
+    ) -> None:
+        self._folders = folders
+        self._library = library
+        self._environ = environ
+        self._hosts = hosts or Hosts(hub=environ.get("HF_ENDPOINT", "").rstrip("/") or HUB)
+        self._reach = reach or Reach(private=False)
+        self._patience = patience
+        self._largest = largest
+        self._records = DownloadRecords(folders)
+        self._changed = threading.Condition()
+        self._live: dict[str, Download] = {}
+        self._secrets: dict[str, Secrets] = {}
+        self._queue: deque[str] = deque()
+        self._current: tuple[str, Stop] | None = None
+        self._cancelled: set[str] = set()
+        self._closing = False
+        self._thread: threading.Thread | None = None
+
+    def start(
+        self,
+        source: str,
+        *,
+        file: str = "",
+        kind: str | None = None,
+        sha256: str | None = None,
+        token: str | None = None,
+    ) -> Download:
+        """Put a download into the queue, or take up an unfinished one of the same source again.
+
+        source: repository, file in one, or address. file: which one of a repository. kind: overrides the content's.
+        sha256: 64 hex digits that the file must have. Raises InvalidField.
+        """
+        wanted = source_of(source, self._hosts)
+        checksum = (sha256 or "").strip().lower()
+        if checksum and not _SHA256.fullmatch(checksum):
+            raise InvalidField("A sha256 has 64 hexadecimal digits.", field="sha256")
+        if kind and kind not in KINDS:
+            hint = f"One of: {', '.join(KINDS)}."
+            raise InvalidField(f"There is no kind of model named '{kind[:40]}'.", field="kind", hint=hint)
+        with self._changed:
+            known = self._unfinished(wanted.text, file)
+            if known is not None and known.id in self._live and not known.over:
+                return known
+            download = known or Download(secrets.token_hex(8), wanted.text, file, begun=time.time())
+            download = replace(
+                download, kind=kind or "", wanted_sha256=checksum, state=WAITING, code="", message="", hint=""
+            )
+            self._records.keep(download)
+            self._secrets[download.id] = Secrets(wanted, (token or "").strip())
+            self._enqueue(download)
+        self._trim()
+        return download
+
+    def files_in(self, source: str, *, token: str | None = None) -> Sequence[RemoteFile]:
+        """The files to choose from, the usual one first; asks the network, in this thread. Raises DownloadFailed."""
+        # Late, here and below: what speaks HTTP takes a fifth of a second to import.
+        from app.files.catalogue import models_in  # noqa: PLC0415
+        from app.files.fetching import Interrupted, Stop  # noqa: PLC0415
+
+        wanted = source_of(source, self._hosts)
+        self._refuse_offline(wanted)
+        try:
+            return models_in(self._catalogue(Secrets(wanted, token or ""), Stop()).files(wanted))
+        except Interrupted as reason:
+            raise DownloadFailed(f"The list could not be fetched: {reason}.", hint="Try again.") from reason
+
+    def list(self) -> Sequence[Download]:
+        """All that are remembered, the oldest first."""
+        return [self._now(download) for download in self._records.all()]
+
+    def get(self, id: str) -> Download:
+        """One of them. Raises DownloadNotFound."""
+        return self._now(self._records.get(id))
+
+    def cancel(self, id: str) -> Download:
+        """End it and throw away what has come; one that is over is taken from the list.
+
+        Raises DownloadNotFound, and DownloadFailed when another process works on it.
+        """
+        download = self.get(id)
+        if download.over:
+            self._records.forget(id)
+            return download
+        with self._changed:
+            if self._current is not None and self._current[0] == id:
+                self._cancelled.add(id)
+                self._current[1].ask()
+                return download
+            if id in self._queue:
+                self._queue.remove(id)
+        with self._records.working_on(id):
+            return self._cancel(download)
+
+    def wait(self, id: str, seconds: float) -> Download:
+        """The download after its next change, or after so many seconds."""
+        with self._changed:
+            if not self.get(id).over:
+                self._changed.wait(seconds)
+        return self.get(id)
+
+    def go_on(self) -> None:
+        """Take up what an earlier process left unfinished."""
+        for download in self.list():
+            if not download.over and download.id not in self._live and not self._records.is_worked_on(download.id):
+                with self._changed, suppress(InvalidField):
+                    self._secrets[download.id] = Secrets(source_of(download.source, self._hosts), "")
+                    self._enqueue(download)
+
+    def close(self) -> None:
+        """Stop; what has come is kept."""
+        with self._changed:
+            self._closing = True
+            if self._current is not None:
+                self._current[1].ask()
+            self._changed.notify_all()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _unfinished(self, source: str, file: str) -> Download | None:
+        same = (one for one in self._records.all() if one.source == source and one.file == file)
+        return next((self._live.get(one.id, one) for one in same if one.state not in (DONE, CANCELLED)), None)
+
+    def _enqueue(self, download: Download) -> None:
+        self._live[download.id] = download
+        self._queue.append(download.id)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="downloads", daemon=True)
+            self._thread.start()
+        self._changed.notify_all()
+
+    def _now(self, download: Download) -> Download:
+        live = self._live.get(download.id)
+        if live is not None:
+            return live
+        if download.state == RUNNING and not self._records.is_worked_on(download.id):
+            return replace(download, state=WAITING, speed=0.0)
+        return download
+
+    def _trim(self) -> None:
+        over = [download for download in self._records.all() if download.over]
+        for download in over[: max(len(over) - _MOST_REMEMBERED, 0)]:
+            self._records.forget(download.id)
+
+    def _work(self) -> None:
+        from app.files.fetching import Stop  # noqa: PLC0415
+
+        while True:
+            with self._changed:
+                while not self._queue and not self._closing:
+                    self._changed.wait()
+                if self._closing:
+                    return
+                id = self._queue.popleft()
+                stop = Stop()
+                self._current = (id, stop)
+            try:
+                with self._records.working_on(id):
+                    self._one(id, stop)
+            except EaselError as error:
+                self._fail(id, error)
+            except Exception as error:  # noqa: BLE001 - a defect ends one download, not the thread
+                _log.exception("The download %s failed", id)
+                self._fail(id, UnexpectedFailure(f"The download failed: {type(error).__name__}: {error}"))
+            finally:
+                with self._changed:
+                    self._current = None
+                    self._live.pop(id, None)
+                    self._secrets.pop(id, None)
+                    self._cancelled.discard(id)
+                    self._changed.notify_all()
+
+    def _one(self, id: str, stop: Stop) -> None:
+        from app.files.fetching import Stopped  # noqa: PLC0415
+        from app.files.transfer import AlreadyThere  # noqa: PLC0415
+
+        known = self._secrets[id]
+        self._show(self._live[id], state=RUNNING)
+        try:
+            self._refuse_offline(known.source)
+            self._fetch(id, known, stop)
+            self._place(id)
+        except AlreadyThere as there:
+            with suppress(OSError):
+                self._records.part(id).unlink(missing_ok=True)
+            self._end(id, DONE, path=str(there.path), name=there.path.name, message="It was there already.")
+        except Stopped:
+            if id in self._cancelled:
+                self._cancel(self._live[id])
+            else:
+                self._show(self._live[id], state=WAITING, speed=0.0)
+        except BrokenModelFile:
+            with suppress(OSError):
+                self._records.part(id).unlink(missing_ok=True)
+            self._live[id] = replace(self._live[id], received=0, total=None, validator="", sha256="")
+            raise
+
+    def _fetch(self, id: str, known: Secrets, stop: Stop) -> None:
+        from app.files.fetching import Fetcher, Patience  # noqa: PLC0415
+        from app.files.transfer import LARGEST, Kept, Transfer  # noqa: PLC0415
+
+        download = self._live[id]
+        if self._is_whole(download):
+            return
+        catalogue = self._catalogue(known, stop)
+        asked: list[Wanted] = []
+
+        def wanted() -> Wanted:
+            if not asked:
+                found = catalogue.wanted(known.source, download.file)
+                if download.wanted_sha256 and found.sha256 and found.sha256 != download.wanted_sha256:
+                    raise DownloadFailed(
+                        f"The file there has the checksum {found.sha256}, not {download.wanted_sha256} as wanted.",
+                        hint="It was not downloaded: choose the version that is meant, or leave out the checksum.",
+                    )
+                asked.append(replace(found, sha256=download.wanted_sha256 or found.sha256))
+            return asked[0]
+
+        def keep(kept: Kept) -> None:
+            self._show(
+                self._live[id],
+                received=kept.received,
+                total=kept.total,
+                validator=kept.validator,
+                name=kept.name,
+                sha256=kept.sha256,
+            )
+
+        transfer = Transfer(
+            Fetcher(self._patience or Patience()),
+            stop,
+            self._records.part(id),
+            keep,
+            self._teller(id),
+            had=lambda kept: self._had(self._live[id], kept),
+            largest=self._largest or LARGEST,
+        )
+        begun = Kept(download.received, download.total, download.validator, download.name, download.sha256)
+        whole = transfer.run(wanted, begun)
+        self._show(self._live[id], received=whole.received, total=whole.received, sha256=whole.sha256, name=whole.name)
+
+    def _place(self, id: str) -> None:
+        download = self._live[id]
+        name = download.name or "download"
+        placed = place(self._records.part(id), name, download.sha256, self._folders, download.kind)
+        self._library.hashes.remember({Identity.of(placed.path): download.sha256}, SHA256)
+        self._library.refresh(placed.kind)
+        self._end(id, DONE, path=str(placed.path), kind=placed.kind, name=placed.path.name, message=placed.remark)
+
+    def _catalogue(self, known: Secrets, stop: Stop) -> Catalogue:
+        from app.files.catalogue import Catalogue  # noqa: PLC0415
+        from app.files.fetching import Fetcher, Patience  # noqa: PLC0415
+
+        fetcher = Fetcher(self._patience or Patience())
+        return Catalogue(fetcher, stop, self._hosts, known.token, self._reach, self._environ)
+
+    def _refuse_offline(self, source: Source) -> None:
+        offline = any(
+            self._environ.get(name, "").upper() in ("1", "ON", "YES", "TRUE")
+            for name in (OFFLINE, "TRANSFORMERS_OFFLINE")
+        )
+        if isinstance(source.meaning, HubFiles) and offline and OFFLINE_BY_US not in self._environ:
+            raise DownloadFailed(
+                f"{OFFLINE} forbids to use the hub.", hint=f"Unset it, or set {OFFLINE}=0, to download from there."
+            )
+
+    def _is_whole(self, download: Download) -> bool:
+        """Whether all bytes came in an earlier run, which then did not know where to put them."""
+        part = self._records.part(download.id)
+        if not download.sha256 or download.received != download.total or not part.is_file():
+            return False
+        wanted = download.wanted_sha256 or download.sha256
+        return part.stat().st_size == download.total and sha256_of(part) == wanted == download.sha256
+
+    def _had(self, download: Download, kept: Kept) -> Path | None:
+        """Where the library has this file: by its checksum, or by what an earlier download of the same source was."""
+        if kept.sha256:
+            for (file, algorithm), value in dict(self._library.hashes.known).items():
+                if algorithm == SHA256 and value == kept.sha256 and self._is_listed(file):
+                    return Path(file.path)
+        for one in self._records.all():
+            same = (one.state, one.source, one.file) == (DONE, download.source, download.file)
+            if same and kept.validator and (one.validator, one.total) == (kept.validator, kept.total):
+                path = Path(one.path)
+                if not kept.sha256 and path.is_file() and path.stat().st_size == one.total:
+                    return path
+        return None
+
+    def _is_listed(self, file: Identity) -> bool:
+        path = Path(file.path)
+        places = [folder for kind in KINDS for folder in self._folders.of_kind(kind)]
+        try:
+            return any(path.is_relative_to(place) for place in places) and Identity.of(path) == file
+        except OSError:
+            return False
+
+    def _teller(self, id: str) -> Callable[[int, int | None], None]:
+        pace = Pace(deque())
+
+        def tell(received: int, total: int | None) -> None:
+            with self._changed:
+                download = replace(self._live[id], received=received, total=total, speed=pace.speed(received))
+                self._live[id] = download
+                self._changed.notify_all()
+
+        return tell
+
+    def _show(self, download: Download, **values: object) -> None:
+        """Store a download with new values and let everybody see it."""
+        download = replace(download, **values)  # type: ignore[arg-type]
+        self._records.keep(download)
+        with self._changed:
+            self._live[download.id] = download
+            self._changed.notify_all()
+
+    def _end(self, id: str, state: str, **values: object) -> None:
+        self._show(self._live[id], state=state, speed=0.0, ended=time.time(), **values)
+
+    def _fail(self, id: str, error: EaselError) -> None:
+        try:
+            self._end(id, FAILED, code=error.code, message=error.message, hint=error.hint)
+        except EaselError:
+            _log.exception("The end of download %s cannot be written down", id)
+
+    def _cancel(self, download: Download) -> Download:
+        with suppress(OSError):
+            self._records.part(download.id).unlink(missing_ok=True)
+        download = replace(
+            download, state=CANCELLED, received=0, total=None, validator="", speed=0.0, ended=time.time()
+        )
+        self._records.keep(download)
+        with self._changed:
+            self._live.pop(download.id, None)
+            self._secrets.pop(download.id, None)
+            self._changed.notify_all()
+        return download
