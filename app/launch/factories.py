@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from app.cli.folders import folders_of
-from app.files import ModelLibrary
+from app.files import Downloads, ModelLibrary
 from app.jobs import Jobs
-from app.launch.workshop import open_workshop, resolver_of, settings_of, starting_request
+from app.launch.workshop import open_workshop, resolver_of, settings_of, starting_request, styles_of
 from app.schema.flags import LaunchOptions
 from app.schema.request import GenerationRequest
 
@@ -30,12 +30,24 @@ class Launch:
         folders.create()
         return ModelLibrary(folders, folders.state / "library.sqlite")
 
+    @contextmanager
+    def downloads(self, options: LaunchOptions) -> Iterator[Downloads]:
+        """Downloads of this process; beside a running server they go on independently, over the same records."""
+        library = self.library(options)
+        downloads = Downloads(library.folders, library)
+        try:
+            yield downloads
+        finally:
+            downloads.close()
+            library.close()
+
     def first_request(self, options: LaunchOptions, checkpoint: str) -> GenerationRequest:
         """What a fresh form holds for a checkpoint: its native size and the settings it asks for."""
         folders = folders_of(options)
         library = self.library(options)
         try:
-            return starting_request(resolver_of(options, library, settings_of(folders), folders), checkpoint)
+            resolver = resolver_of(options, library, settings_of(folders), styles_of(folders))
+            return starting_request(resolver, checkpoint)
         finally:
             library.close()
 

@@ -7,6 +7,7 @@ import sys
 import threading
 import webbrowser
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,14 +64,13 @@ def application(options: LaunchOptions, workshop: Workshop) -> Any:
     app = create_application(access_rules(options))
     app.include_router(jobs_router(workshop.jobs))
     app.include_router(events_router(workshop.jobs))
-    app.include_router(models_router(workshop.library, thumbnails))
+    app.include_router(models_router(workshop.library, workshop.jobs, thumbnails))
     for extension, router in workshop.registry.owners("register_routes"):
         app.include_router(router, prefix=f"/ext/{extension}")
     if options.api or options.nowebui:
         app.include_router(sdapi_router(workshop.jobs, workshop.library, workshop.settings, workshop.resolver))
-        app.include_router(
-            lists_router(workshop.library, workshop.resolver.styles, flags_shown(options), device_memory)
-        )
+        asked = partial(device_memory, options.wanted_device)
+        app.include_router(lists_router(workshop.library, workshop.resolver.styles, flags_shown(options), asked))
     if not options.nowebui:
         # Late, since it brings Gradio, which --nowebui does without.
         from app.web import mount_page  # noqa: PLC0415
@@ -81,6 +81,7 @@ def application(options: LaunchOptions, workshop: Workshop) -> Any:
             library=workshop.library,
             settings=workshop.settings,
             resolver=workshop.resolver,
+            styles=workshop.styles,
             theme=options.theme,
         )
     return app

@@ -5,10 +5,9 @@ from __future__ import annotations
 import functools
 import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from itertools import chain
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
@@ -29,7 +28,7 @@ from app.jobs import (
     Writer,
     recover,
 )
-from app.language import Style, read_style_files
+from app.language import StyleBook
 from app.launch.engine import Precision, make_engine
 from app.schema.flags import LaunchOptions
 from app.schema.request import GenerationRequest
@@ -46,6 +45,7 @@ class Workshop:
     library: ModelLibrary
     registry: Registry
     resolver: Resolver
+    styles: StyleBook
     worker: Worker
     jobs: Jobs
 
@@ -83,11 +83,12 @@ def open_workshop(options: LaunchOptions) -> Iterator[Workshop]:
             job_ended=registry.job_finished,
         )
         worker = Worker(store, bus, writer, inflight, functools.partial(make_engine, options, extensions))
-        resolver = resolver_of(options, library, settings, folders)
+        styles = styles_of(folders)
+        resolver = resolver_of(options, library, settings, styles)
         jobs = Jobs(folders.data, store, bus, worker, resolver)
         worker.start()
         closing.callback(worker.close)
-        yield Workshop(folders, lock, settings, library, registry, resolver, worker, jobs)
+        yield Workshop(folders, lock, settings, library, registry, resolver, styles, worker, jobs)
 
 
 def starting_request(resolver: Resolver, checkpoint: str = "") -> GenerationRequest:
@@ -100,10 +101,11 @@ def settings_of(folders: Folders) -> Settings:
     return Settings(folders.data / "config.json", folders.state / "users")
 
 
-def resolver_of(options: LaunchOptions, library: ModelLibrary, settings: Settings, folders: Folders) -> Resolver:
-    def styles() -> Sequence[Style]:
-        return tuple(chain.from_iterable(read_style_files([folders.data / "styles.csv"]).values()))
+def styles_of(folders: Folders) -> StyleBook:
+    return StyleBook([folders.data / "styles.csv"])
 
+
+def resolver_of(options: LaunchOptions, library: ModelLibrary, settings: Settings, styles: StyleBook) -> Resolver:
     return Resolver(
         library,
         precision=Precision(options),

@@ -72,7 +72,8 @@ def request_of(
 ) -> GenerationRequest:
     """The request that the widgets' raw values (in the order of ELEMENT_IDS) and the user's settings come to.
 
-    overrides: fields that the form does not show, in place of the settings' values. Raises InvalidField and its kin, naming the first field at fault.
+    overrides: fields that the form does not show, in place of the settings' values. Raises InvalidField and its kin,
+    naming the first field at fault.
     """
     shown = {name: _read(name, value) for name, value in zip(ELEMENT_IDS, values, strict=True)}
     unseen = request_values(settings, str(shown["sampler"]))

@@ -9,7 +9,9 @@ from typing import Any
 
 import gradio as gr
 
+from app.web.cards_tab import cards_tabs
 from app.web.form import ELEMENT_IDS, EXTRA_FIELDS, HELP, widget
+from app.web.prompt_tools import NAMES, override_box, prompt_tools
 
 _RESULTS = Path(__file__).with_name("results.html")
 _STOP_BUTTONS = """
@@ -30,7 +32,8 @@ def quicksettings() -> Widgets:
         checkpoint = widget("checkpoint", scale=3)
         refresh = gr.Button("↻", elem_id="refresh_sd_model_checkpoint", elem_classes="easel-tool", size="sm")
         vae = widget("vae", scale=2)
-    return {"checkpoint": checkpoint, "refresh": refresh, "vae": vae}
+        choose = gr.Button(visible="hidden", elem_id="setting_sd_model_checkpoint_choose")
+    return {"checkpoint": checkpoint, "refresh": refresh, "vae": vae, "choose": choose}
 
 
 def txt2img_layout() -> Widgets:
@@ -43,12 +46,17 @@ def txt2img_layout() -> Widgets:
         with gr.Column(scale=2, min_width=200, elem_id="txt2img_actions_column"):
             made["generate"] = gr.Button("Generate", variant="primary", elem_id="txt2img_generate")
             gr.HTML(_STOP_BUTTONS, js_on_load=None)
-            made["styles"] = widget("styles", multiselect=True, visible=False)
-    with gr.Row(elem_id="txt2img_below"):
-        with gr.Column(scale=1, min_width=300, elem_id="txt2img_settings"):
-            _settings(made)
-        with gr.Column(scale=1, min_width=300):
-            made["elements"] = gr.HTML(_results(), js_on_load=None)
+            prompt_tools(made)
+    with gr.Tabs(elem_id="txt2img_extra_tabs", elem_classes="extra-networks"):
+        with (
+            gr.Tab("Generation", id="txt2img_generation", elem_id="txt2img_generation"),
+            gr.Row(elem_id="txt2img_below"),
+        ):
+            with gr.Column(scale=1, min_width=300, elem_id="txt2img_settings"):
+                _settings(made)
+            with gr.Column(scale=1, min_width=300):
+                made["elements"] = gr.HTML(_results(), js_on_load=None)
+        cards_tabs("txt2img")
     return made
 
 
@@ -84,11 +92,12 @@ def _settings(made: Widgets) -> None:
             with gr.Row():
                 made[first] = widget(first)
                 made[second] = widget(second)
+    made["overrides"] = override_box()
     made["reset"] = gr.Button("Reset the form", elem_id="txt2img_reset", size="sm")
     made["remember"] = gr.Button(visible="hidden", elem_id="txt2img_remember")
 
 
 def _results() -> str:
     """The results' skeleton; it carries the table of fields and DOM ids by which the script marks what is wrong."""
-    table = escape(json.dumps({"fields": ELEMENT_IDS, "help": HELP}), quote=True)
+    table = escape(json.dumps({"fields": ELEMENT_IDS, "help": HELP, "names": NAMES}), quote=True)
     return f'<div id="easel_page" data-page="{table}"></div>' + _RESULTS.read_text(encoding="utf-8")

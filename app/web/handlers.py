@@ -14,26 +14,38 @@ import gradio as gr
 
 from app.access import caller_of
 from app.jobs import Jobs
+from app.language import StyleBook
 from app.schema.errors import EaselError, UnexpectedFailure
 from app.schema.settings import Settings, SettingValues
 from app.web.form import ELEMENT_IDS, EXTRA_FIELDS, SEEDS, START, request_of, restored
 from app.web.model_menus import ModelMenus, followed
+from app.web.overrides import read_overrides
+from app.web.paste_handlers import box_of, wire_pasting
+from app.web.pasting import Pasting
 
 logger = logging.getLogger(__name__)
 
 _QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 
 
-def wire(made: Mapping[str, Any], *, jobs: Jobs, settings: Settings, menus: ModelMenus, page: gr.Blocks) -> None:
+def wire(
+    made: Mapping[str, Any],
+    *,
+    jobs: Jobs,
+    settings: Settings,
+    menus: ModelMenus,
+    styles: StyleBook,
+    page: gr.Blocks,
+) -> None:
     """Puts the handlers under the widgets."""
     fields = [made[name] for name in ELEMENT_IDS]
     memory = gr.Textbox(visible=False)
     answer = gr.Textbox(visible=False)
 
-    def submit(request: gr.Request, *values: Any) -> str:
+    def submit(request: gr.Request, overrides: list[str] | None, *values: Any) -> str:
         caller = caller_of(request)
         try:
-            wanted = request_of(values, settings.values(caller.user))
+            wanted = request_of(values, settings.values(caller.user), read_overrides(overrides or []))
             return json.dumps({"id": jobs.submit(wanted, caller.owner).id})
         except EaselError as error:
             problem = error
@@ -55,12 +67,16 @@ def wire(made: Mapping[str, Any], *, jobs: Jobs, settings: Settings, menus: Mode
         change = followed(restored(saved.get("values")), saved.get("recommended") or {}, now)
         return [*(change.get(name, gr.skip()) for name in ELEMENT_IDS), json.dumps({"recommended": now})]
 
+    def choose(memory: str, checkpoint: str | None) -> list[Any]:
+        """As `follow`, for a checkpoint that a card chose: the menu shows it, even where it is newer than the menu."""
+        return [_menu(menus.checkpoints(), checkpoint), *follow(memory, checkpoint)[1:]]
+
     # Not `then`, which would run with the answer before this one where none came.
     # Not `once`, after which Gradio never sends again when one sending met a dead connection; the script keeps double
     # clicks back.
-    made["generate"].click(submit, fields, answer, preprocess=False, trigger_mode="multiple", **_QUIET).success(
-        None, answer, None, js="answer => easel.submitted(answer)"
-    )
+    made["generate"].click(
+        submit, [made["overrides"], *fields], answer, preprocess=False, trigger_mode="multiple", **_QUIET
+    ).success(None, answer, None, js="answer => easel.submitted(answer)")
     made["checkpoint"].input(
         follow,
         [memory, made["checkpoint"]],
@@ -69,18 +85,28 @@ def wire(made: Mapping[str, Any], *, jobs: Jobs, settings: Settings, menus: Mode
         preprocess=False,
         **_QUIET,
     ).then(None, memory, None, js="text => easel.follow(text)")
-    filled = [*fields, made["extra"], memory]
+    made["choose"].click(
+        choose,
+        [memory, made["checkpoint"]],
+        [*fields, memory],
+        js="() => [easel.memory(), easel.chosen]",
+        preprocess=False,
+        **_QUIET,
+    ).then(None, memory, None, js="text => easel.follow(text)")
+    kept = [*fields, made["overrides"]]
+    filled = [*kept, made["extra"], memory]
     for trigger, script in ((page.load, "() => easel.memory()"), (made["reset"].click, "() => easel.forget()")):
         trigger(fill, memory, filled, js=script, preprocess=False, **_QUIET).then(
-            None, [memory, *fields], None, js="(text, ...values) => easel.filled(text, values)"
+            None, [memory, *kept], None, js="(text, ...values) => easel.filled(text, values)"
         )
     made["refresh"].click(
         refresh, [made["checkpoint"], made["vae"]], [made["checkpoint"], made["vae"]], preprocess=False, **_QUIET
     )
     remember: dict[str, Any] = {"js": "(...values) => easel.remember(values)", "trigger_mode": "multiple"}
-    gr.on([field.change for field in fields], None, fields, None, **remember)
+    gr.on([field.change for field in kept], None, kept, None, **remember)
     # A change that Gradio announced before its own store held the value would be lost; the script presses this later.
-    made["remember"].click(None, fields, None, **remember)
+    made["remember"].click(None, kept, None, **remember)
+    wire_pasting(made, pasting=Pasting(jobs, menus.resolver), settings=settings, menus=menus, styles=styles)
     made["swap"].click(
         None, [made["width"], made["height"]], [made["width"], made["height"]], js="(width, height) => [height, width]"
     )
@@ -107,7 +133,20 @@ def _filled(memory: str, settings: SettingValues, menus: ModelMenus) -> list[Any
     told = json.dumps({"recommended": now, "previews": settings.live_previews_enable})
     # Seeds stand in the form as text, so that they keep all their digits.
     opened = any(values[name] not in (START[name], str(START[name])) for name in EXTRA_FIELDS)
-    return [*(updates[name] for name in ELEMENT_IDS), gr.Accordion(open=opened), told]
+    overrides = box_of(_kept_overrides(saved.get("values")))
+    return [*(updates[name] for name in ELEMENT_IDS), overrides, gr.Accordion(open=opened), told]
+
+
+def _kept_overrides(values: Any) -> list[str]:
+    """The overrides that a browser kept, without those that mean nothing any more."""
+    found = []
+    for text in values.get("overrides") or [] if isinstance(values, dict) else []:
+        try:
+            read_overrides([str(text)])
+        except EaselError:
+            continue
+        found.append(str(text))
+    return found
 
 
 def _loaded(memory: str) -> dict[str, Any]:

@@ -12,20 +12,37 @@ from starlette.responses import Response
 
 from app.files import ModelLibrary
 from app.jobs import Jobs, Resolver
-from app.language import Reading, Timing, Tokenizer, count_tokens
+from app.language import Reading, StyleBook, Timing, Tokenizer, count_tokens
 from app.schema.errors import EaselError
 from app.schema.request import parse_request
 from app.schema.settings import Settings
 from app.web.generate_tab import quicksettings, txt2img_layout
 from app.web.handlers import wire
 from app.web.model_menus import ModelMenus
+from app.web.pasting import Pasting
 from app.web.png_info_tab import png_info_layout
+from app.web.recipe_routes import add_recipe_routes
 
 UPLOADS_KEPT = (3600, 3600)
 """Seconds between sweeps, and the age at which a picture dropped on PNG Info goes."""
 LARGEST_UPLOAD = "200mb"
 _HERE = Path(__file__).parent
-_SCRIPTS = ("form.js", "gallery.js", "watch.js", "weights.js", "start.js")
+_STYLES = ("style.css", "recipes.css", "cards.css")
+_SCRIPTS = (
+    "form.js",
+    "gallery.js",
+    "watch.js",
+    "weights.js",
+    "phrases.js",
+    "forever.js",
+    "recipe.js",
+    "png_info.js",
+    "styles.js",
+    "prompt_tags.js",
+    "cards.js",
+    "card_dialog.js",
+    "start.js",
+)
 # Plain names: a theme's own fonts may be fetched from another machine.
 _FONT = ["system-ui", "Segoe UI", "Roboto", "Helvetica Neue", "Noto Sans", "sans-serif"]
 _MONO = ["ui-monospace", "Consolas", "Menlo", "DejaVu Sans Mono", "monospace"]
@@ -38,6 +55,7 @@ def mount_page(
     library: ModelLibrary,
     settings: Settings,
     resolver: Resolver,
+    styles: StyleBook,
     theme: str | None = None,
 ) -> None:
     """Adds the page at "/" to an application that has the routes of `app.api` and the rules of `app.access`.
@@ -52,8 +70,9 @@ def mount_page(
                 made |= txt2img_layout()
             with gr.Tab("PNG Info", id="pnginfo", elem_id="tab_pnginfo"):
                 png_info_layout()
-        wire(made, jobs=jobs, settings=settings, menus=menus, page=page)
+        wire(made, jobs=jobs, settings=settings, menus=menus, styles=styles, page=page)
     _add_token_counter(app)
+    add_recipe_routes(app, Pasting(jobs, resolver), settings, styles)
     head = _add_assets(app, theme)
     gr.mount_gradio_app(
         app,
@@ -72,7 +91,7 @@ def mount_page(
 
 def _add_assets(app: FastAPI, theme: str | None) -> str:
     """Serves script and style; returns the lines of the page's head that ask for them."""
-    style = (_HERE / "style.css").read_bytes()
+    style = b"\n".join((_HERE / name).read_bytes() for name in _STYLES)
     script = b"\n".join((_HERE / "script" / name).read_bytes() for name in _SCRIPTS)
     stamps = {}
     for name, kind, data in (("style.css", "text/css", style), ("script.js", "text/javascript", script)):

@@ -26,7 +26,7 @@ from app.jobs import (
     recover,
 )
 from app.jobs.engine import BeforeGroup
-from app.language import read_styles
+from app.language import StyleBook
 from app.schema.settings import Settings
 from tests.files.making import SD1_TEXT, write_safetensors
 
@@ -50,6 +50,7 @@ class Server:
     settings: Settings
     library: ModelLibrary
     resolver: Resolver
+    styles: StyleBook
     store: Store
     worker: Worker
     lock: DataFolderLock
@@ -78,11 +79,12 @@ def build_server(
     images = Images(folders)
     writer = Writer(store, PicturesBySettings(images, settings), add_hashes=AddHashes(library, store))
     worker = Worker(store, bus, writer, inflight, make_engine)
+    styles = StyleBook([folders.data / "styles.csv"])
     resolver = Resolver(
         library,
         precision=lambda wanted: "fp32" if wanted == "auto" else wanted,
         default_checkpoint=lambda: settings.values().sd_model_checkpoint,
-        styles=lambda: read_styles(folders.data / "styles.csv"),
+        styles=styles,
     )
     jobs = Jobs(folders.data, store, bus, worker, resolver)
     recover(store, inflight, images.is_whole)
@@ -90,7 +92,7 @@ def build_server(
     app = create_application(access or Access())
     app.include_router(jobs_router(jobs))
     app.include_router(events_router(jobs, heartbeat))
-    app.include_router(models_router(library, Thumbnails(folders.state / "thumbnails")))
+    app.include_router(models_router(library, jobs, Thumbnails(folders.state / "thumbnails")))
     app.include_router(sdapi_router(jobs, library, settings, resolver))
-    app.include_router(lists_router(library, lambda: read_styles(folders.data / "styles.csv"), {}, lambda: {}))
-    return Server(app, jobs, folders, settings, library, resolver, store, worker, lock)
+    app.include_router(lists_router(library, styles, {}, lambda: {}))
+    return Server(app, jobs, folders, settings, library, resolver, styles, store, worker, lock)

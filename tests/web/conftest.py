@@ -83,6 +83,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
         library=server.library,
         settings=server.settings,
         resolver=server.resolver,
+        styles=server.styles,
     )
     with ExitStack() as serving:
         address = serving.enter_context(running(server))

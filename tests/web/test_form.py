@@ -248,6 +248,7 @@ def test_the_server_may_choose_the_colours(tmp_path: Path, new_context: NewConte
         library=server.library,
         settings=server.settings,
         resolver=server.resolver,
+        styles=server.styles,
         theme="dark",
     )
     with closing(server), running(server) as address:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-from PIL import Image, PngImagePlugin
 
 from app.schema.errors import InvalidField, InvalidPrompt
 from app.schema.settings import SettingValues
 from app.web.form import ELEMENT_IDS, START, request_of, restored
 from app.web.model_menus import followed
-from app.web.png_info_tab import described
 
 FACTORY = SettingValues()
 
@@ -95,13 +91,3 @@ def test_fields_follow_the_checkpoint_until_the_user_changes_them() -> None:
     small, large = {"width": 128, "height": 128, "steps": 12}, {"width": 1024, "height": 1024}
     assert followed({}, {}, small) == small
     assert followed({"width": 128, "height": 256, "steps": 12}, small, large) == {"width": 1024}
-
-
-def test_texts_of_a_picture_are_shown_as_text(tmp_path: Path) -> None:
-    info = PngImagePlugin.PngInfo()
-    info.add_text("parameters", "a <b>cat</b>\nSteps: 3")
-    file = tmp_path / "picture.png"
-    Image.new("RGB", (8, 8)).save(file, pnginfo=info)
-    assert "a &lt;b&gt;cat&lt;/b&gt;\nSteps: 3" in described(str(file))
-    file.write_bytes(b"no picture")
-    assert "not a picture" in described(str(file))

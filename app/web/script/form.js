@@ -31,10 +31,11 @@ window.easel = (() => {
   const follow = (told) => keep(JSON.parse(told || "{}"));
   function remember(values) {
     if (!filledOnce) return;  // the page's own start values must not overwrite what was kept
-    const names = Object.keys(page().fields);
+    const names = [...Object.keys(page().fields), "overrides"];
     const now = Object.fromEntries(names.map((name, place) => [name, values[place]]));
     keep({ values: now });
     countTokens(now);
+    document.dispatchEvent(new CustomEvent("easel:form", { detail: now }));
   }
 
   let settling = 0;

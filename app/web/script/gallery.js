@@ -120,6 +120,6 @@ easel.gallery = (() => {
     dialog.showModal();
   }
   const seed = () => shown && seedOf(shown);
-  return { add, clear, preview, previewOver, seed };
+  return { add, clear, preview, previewOver, seed, shown: () => shown };
 })();
 easel.shownSeed = (now) => easel.gallery.seed() ?? now;

@@ -28,6 +28,8 @@
       && event.target.getAttribute?.("aria-expanded") !== "true") press("txt2img_interrupt");
     else if (control && (event.key === "ArrowUp" || event.key === "ArrowDown") && event.target.matches?.(PROMPTS))
       easel.weighByKey(event.target, event.key === "ArrowUp");
+    else if (event.altKey && !control && (event.key === "ArrowLeft" || event.key === "ArrowRight") && event.target.matches?.(PROMPTS))
+      easel.movePhraseByKey(event.target, event.key === "ArrowRight");
     else return;
     event.preventDefault();
     event.stopPropagation();
@@ -40,6 +42,7 @@
       txt2img_random_seed: "Draw a new seed each time (-1)",
       txt2img_reuse_seed: "Take the seed of the picture shown",
       refresh_sd_model_checkpoint: "Look for model files again",
+      ...JSON.parse(document.getElementById("easel_page").dataset.page).names,
     };
     for (const [id, name] of Object.entries(names)) {
       const button = document.getElementById(id);
@@ -50,6 +53,7 @@
     const { theme } = document.documentElement.dataset;
     if (theme && !new URL(location).searchParams.has("__theme")) document.body.classList.toggle("dark", theme === "dark");
     easel.watch.takeUp();
+    easel.cards.begin();
     return true;
   }
   if (!begin()) {

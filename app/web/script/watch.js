@@ -67,6 +67,7 @@ easel.watch = (() => {
     },
     failed: (event) => {
       easel.showError(event);
+      easel.forever.failed();
       over("The job has failed.");
     },
   };
@@ -160,7 +161,10 @@ easel.submitted = (answer) => {
   clearTimeout(easel.pending);
   easel.pending = 0;
   const { id, error } = JSON.parse(answer);
-  if (error) return easel.showError(error);
+  if (error) {
+    easel.forever.failed();
+    return easel.showError(error);
+  }
   easel.clearError();
   easel.watch.add(id);
   // In one column the pictures are far below the button.

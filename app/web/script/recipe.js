@@ -1,0 +1,90 @@
+// Recipes on their way into a form: from the prompt, from a file dropped or pasted, from PNG Info.
+"use strict";
+easel.recipe = (() => {
+  const DROPS = "#txt2img_prompt, #txt2img_neg_prompt";
+  const byId = (id) => document.getElementById(id);
+  let wish = { text: "" };
+
+  // What the server gets to fill the form of a tab from; "" means the last generation.
+  const fromPrompt = () => JSON.stringify({ text: byId("txt2img_prompt").querySelector("textarea").value });
+  const asked = () => JSON.stringify(wish);
+  function paste(tab, text, { program = "", only = null } = {}) {
+    wish = { text, program, only };
+    byId(`tab_${tab}-button`)?.click();
+    byId(`${tab}_paste_text`).click();
+  }
+  function pasted(told) {
+    const { notices, filled, recommended } = JSON.parse(told);
+    if (filled) easel.follow(JSON.stringify({ recommended }));
+    easel.clearError();
+    notify(notices);
+    byId("txt2img_announcement").textContent = filled ? "The form is filled in." : "Nothing was filled in.";
+    document.dispatchEvent(new CustomEvent("easel:pasted", { detail: { filled } }));
+  }
+  function notify(lines) {
+    byId("txt2img_notices").replaceChildren(...lines.map((text) => {
+      const line = document.createElement("p");
+      line.textContent = text;
+      return line;
+    }));
+  }
+
+  // The recipe in a picture or text file, as the server reads it; throws in words.
+  async function read(file) {
+    const answer = await fetch("easel/recipe", {
+      method: "POST",
+      body: file,
+      headers: { "Content-Type": file.type || (file.name?.endsWith(".txt") ? "text/plain" : "application/octet-stream") },
+    }).catch(() => null);
+    if (!answer) throw new Error("The server did not answer.");
+    const body = await answer.json().catch(() => ({}));
+    if (!answer.ok) throw new Error([body.error?.message, body.error?.hint].filter(Boolean).join(" ") || `Status ${answer.status}.`);
+    return body;
+  }
+  async function take(file) {
+    easel.clearError();
+    try {
+      const { text, program } = await read(file);
+      if (text.trim()) paste("txt2img", text, { program });
+      else notify([`${file.name || "The picture"} does not say how it was made.`]);
+    } catch (problem) {
+      easel.showError({ message: problem.message });
+    }
+  }
+
+  const pngInfo = () => byId("pnginfo_image")?.offsetParent !== null && byId("pnginfo_image") !== null;
+  const fileOf = (transfer) => [...(transfer?.files ?? [])].find((file) => /^(image|text)\//.test(file.type) || /\.(txt|avif)$/i.test(file.name));
+  const place = (event) => event.target.closest?.(`${DROPS}, #pnginfo`);
+
+  document.addEventListener("dragover", (event) => {
+    if (!place(event) || !event.dataTransfer?.types.includes("Files")) return;
+    event.preventDefault();
+    place(event).classList.add("easel-dropping");
+  }, true);
+  for (const over of ["dragleave", "drop"]) document.addEventListener(over, (event) => {
+    for (const marked of document.querySelectorAll(".easel-dropping")) marked.classList.remove("easel-dropping");
+  }, true);
+  document.addEventListener("drop", (event) => {
+    const file = place(event) && fileOf(event.dataTransfer);
+    if (!file) return;
+    event.preventDefault();
+    event.stopPropagation();
+    if (event.target.closest("#pnginfo")) easel.pngInfo.open(file);
+    else take(file);
+  }, true);
+  document.addEventListener("paste", (event) => {
+    const file = fileOf(event.clipboardData);
+    if (!file || document.querySelector("dialog[open]")) return;
+    const inPrompt = event.target.closest?.(DROPS);
+    if (!inPrompt && !pngInfo()) return;
+    event.preventDefault();
+    event.stopPropagation();
+    if (inPrompt) take(file);
+    else easel.pngInfo.open(file);
+  }, true);
+  return { fromPrompt, asked, paste, pasted, read };
+})();
+easel.clearedPrompts = (texts) => {
+  if (texts.every((text) => !text) || confirm("Clear both prompts?")) return ["", ""];
+  return texts;
+};
