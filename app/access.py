@@ -40,17 +40,27 @@ _PRIVATE_ENDINGS = (".local", ".lan", ".localdomain", ".internal", ".home.arpa",
 class Caller(NamedTuple):
     """Who asks. owner: whose jobs are made and listed. user: the login's name, None without one.
 
-    sees_all: the only person at this machine, for whom every job is their own.
+    sees_all: the only person at this machine, for whom every job is their own. admin: may change the machine itself
+    (download models): that person, else the first of the logins; nobody on a shared server without logins.
     """
 
     owner: str
     user: str | None
     sees_all: bool
+    admin: bool = False
 
     @property
     def scope(self) -> str | None:
         """What narrows questions about jobs: the owner, or None for one who sees all."""
         return None if self.sees_all else self.owner
+
+    def require_admin(self) -> None:
+        """Raises Forbidden for everybody but the administrator."""
+        if not self.admin:
+            raise Forbidden(
+                "Only the administrator of this server may do that.",
+                hint="That is the first login of --gradio-auth; without logins, whoever sits at this machine alone.",
+            )
 
 
 @dataclass(frozen=True)
@@ -74,13 +84,14 @@ class Access:
         """Who asks, for a request that `check` has let pass."""
         user = self._user(connection.headers)
         if user is not None:
-            return Caller(f"user:{user}", user, False)
+            administrator = next(iter(self.page_logins or self.api_logins), None)
+            return Caller(f"user:{user}", user, False, user == administrator)
         sees_all = self.personal and not self.page_logins and not self.api_logins
         session = session_of(connection.headers)
         if session is not None:
-            return Caller("browser:" + hashlib.sha256(session.encode()).hexdigest()[:16], None, sees_all)
+            return Caller("browser:" + hashlib.sha256(session.encode()).hexdigest()[:16], None, sees_all, sees_all)
         address = connection.client.host if connection.client else ""
-        return Caller("local" if _is_loopback(address) else f"address:{address}", None, sees_all)
+        return Caller("local" if _is_loopback(address) else f"address:{address}", None, sees_all, sees_all)
 
     def check(self, connection: HTTPConnection, method: str) -> None:
         """Raises NotAllowed for a missing or wrong login, Forbidden for what another web page may have caused."""

@@ -1,6 +1,7 @@
 """The HTTP interfaces: A1111's under /sdapi/v1, Easel's own under /api, described under /docs."""
 
 from app.api.application import create_application
+from app.api.downloads import downloads_router
 from app.api.errors import error_of, install_error_handlers
 from app.api.events import events_router
 from app.api.jobs import jobs_router
@@ -10,6 +11,7 @@ from app.api.sdapi_lists import lists_router
 
 __all__ = [
     "create_application",
+    "downloads_router",
     "error_of",
     "events_router",
     "install_error_handlers",

@@ -24,6 +24,7 @@ Easel {__version__}: a Stable Diffusion web UI.
   webui.py [flags]                       start the server and open the page
   webui.py generate "a prompt" [...]     make pictures without the page
   webui.py models [list|info]            what is in the model folders
+  webui.py models download SOURCE        fetch a model from a repository or an address
   webui.py doctor                        what this machine has, and what repairs what is wrong
   webui.py test [--slow]                 run the test-suite
 

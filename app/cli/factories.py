@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from app.files import ModelLibrary
+from app.files import Downloads, ModelLibrary
 from app.jobs import Jobs
 from app.schema.flags import LaunchOptions
 from app.schema.request import GenerationRequest
@@ -20,6 +20,10 @@ class Factories(Protocol):
 
     def library(self, options: LaunchOptions) -> ModelLibrary:
         """The model library of the options' folders."""
+        ...
+
+    def downloads(self, options: LaunchOptions) -> AbstractContextManager[Downloads]:
+        """Downloads of this process into the options' folders."""
         ...
 
     def first_request(self, options: LaunchOptions, checkpoint: str) -> GenerationRequest:

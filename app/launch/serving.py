@@ -14,7 +14,15 @@ from typing import Any
 import uvicorn
 
 from app import access
-from app.api import create_application, events_router, jobs_router, lists_router, models_router, sdapi_router
+from app.api import (
+    create_application,
+    downloads_router,
+    events_router,
+    jobs_router,
+    lists_router,
+    models_router,
+    sdapi_router,
+)
 from app.files import Thumbnails
 from app.launch.engine import device_memory
 from app.launch.workshop import Workshop
@@ -52,6 +60,7 @@ def serve(options: LaunchOptions, workshop: Workshop) -> int:
         warm_up = threading.Timer(WARM_UP_DELAY, workshop.worker.warm_up)
         warm_up.daemon = True
         warm_up.start()
+        workshop.downloads.go_on()
 
     threading.Thread(target=once_up, name="once up", daemon=True).start()
     server.run(sockets=[listener])
@@ -65,6 +74,7 @@ def application(options: LaunchOptions, workshop: Workshop) -> Any:
     app.include_router(jobs_router(workshop.jobs))
     app.include_router(events_router(workshop.jobs))
     app.include_router(models_router(workshop.library, workshop.jobs, thumbnails))
+    app.include_router(downloads_router(workshop.downloads))
     for extension, router in workshop.registry.owners("register_routes"):
         app.include_router(router, prefix=f"/ext/{extension}")
     if options.api or options.nowebui:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from app.cli.folders import folders_of
 from app.extension_host import ExtensionHost
-from app.files import Folders, Images, ModelLibrary, recommended
+from app.files import Downloads, Folders, Images, ModelLibrary, recommended
 from app.hooks import Registry
 from app.jobs import (
     AddHashes,
@@ -48,6 +48,7 @@ class Workshop:
     styles: StyleBook
     worker: Worker
     jobs: Jobs
+    downloads: Downloads
 
 
 @contextmanager
@@ -88,7 +89,9 @@ def open_workshop(options: LaunchOptions) -> Iterator[Workshop]:
         jobs = Jobs(folders.data, store, bus, worker, resolver)
         worker.start()
         closing.callback(worker.close)
-        yield Workshop(folders, lock, settings, library, registry, resolver, styles, worker, jobs)
+        downloads = Downloads(folders, library)
+        closing.callback(downloads.close)
+        yield Workshop(folders, lock, settings, library, registry, resolver, styles, worker, jobs, downloads)
 
 
 def starting_request(resolver: Resolver, checkpoint: str = "") -> GenerationRequest:
