@@ -23,7 +23,8 @@ Easel {__version__}: a Stable Diffusion web UI.
 
   webui.py [flags]                       start the server and open the page
   webui.py generate "a prompt" [...]     make pictures without the page
-  webui.py models [list|info]            what is in the model folders
+  webui.py models [list|info|verify]     what is in the model folders
+  webui.py models convert|prune NAME     write a model file again as safetensors, whole or less what none needs
   webui.py models download SOURCE        fetch a model from a repository or an address
   webui.py doctor                        what this machine has, and what repairs what is wrong
   webui.py test [--slow]                 run the test-suite

@@ -1,80 +1,55 @@
-"""The command `models`: lists what is in the model folders, and tells what a file is."""
+"""The command `models`: what is in the model folders, and what can be done with a model file."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+import difflib
+from collections.abc import Callable, Mapping, Sequence
 
-from app.cli.arguments import Parser, add_flags, launch_options, read
+from app.cli import download, model_info, model_list, model_rewrite, model_verify
+from app.cli.arguments import Parser
 from app.cli.factories import Factories
-from app.files import CHECKPOINT, KINDS, ModelFile, ModelLibrary
-from app.schema.errors import ModelNotFound
+from app.schema.errors import UnknownChoice
 
-OWN = frozenset({"action", "name", "kind", "json"})
+Action = Callable[[Sequence[str], Mapping[str, str], Factories], int]
+
+OVERVIEW = """\
+  webui.py models [list] [KIND]          what is in the model folders
+  webui.py models info NAME              what a file holds, its hashes, its trigger words
+  webui.py models verify [NAME ...]      read files to their last byte and say what is wrong
+  webui.py models convert NAME [...]     write a file again as safetensors
+  webui.py models prune NAME [...]       the same, less what no picture needs, in fp16
+  webui.py models download SOURCE [...]  fetch a model from a repository or an address
+
+NAME is a name, title or hash of the library, or a path. `webui.py models ACTION --help` says what an action reads.
+"""
+
+
+def _download(arguments: Sequence[str], environ: Mapping[str, str], factories: Factories) -> int:
+    # Late: it brings the clients of the sites, which the others do without.
+    from app.cli.download import run as download  # noqa: PLC0415
+
+    return download(arguments, environ, factories)
+
+
+ACTIONS: dict[str, Action] = {
+    "list": model_list.run,
+    "info": model_info.run,
+    "verify": model_verify.run,
+    "convert": model_rewrite.convert,
+    "prune": model_rewrite.prune,
+    "download": download.run,
+}
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str], factories: Factories) -> int:
-    """`models list [KIND]` and `models info NAME`."""
-    parser = Parser(prog="webui.py models", description="What is in the model folders.")
-    parser.add_argument("action", nargs="?", choices=("list", "info"), default="list", help="[list]")
-    parser.add_argument("name", nargs="?", default="", help="list: a kind; info: a file's name, title or hash")
-    parser.add_argument("--kind", choices=KINDS, metavar="KIND", help=f"one of: {', '.join(KINDS)}")
-    parser.add_argument("--json", action="store_true", help="for programs")
-    add_flags(parser, hidden=True)
-    typed = read(parser, arguments, environ)
-    library = factories.library(launch_options(environ, typed, OWN))
-    files = _listed(library, typed.kind or typed.name) if typed.action == "list" else [_found(library, typed)]
-    if typed.json:
-        print(json.dumps([facts(file) for file in files], indent=1, ensure_ascii=False))
-    elif typed.action == "info":
-        for name, value in facts(files[0]).items():
-            print(f"{name:<12} {value}")
-    else:
-        for file in files:
-            print(f"{file.kind:<14} {file.size / 1e6:>9,.1f} MB  {file.summary.family:<6} {file.name}{_grey(file)}")
-        print(f"{len(files)} files.")
-    return 0
-
-
-def facts(file: ModelFile) -> dict[str, Any]:
-    """What is known of a file, by names that stay."""
-    summary = file.summary
-    return {
-        "kind": file.kind,
-        "name": file.name,
-        "path": str(file.path),
-        "size": file.size,
-        "family": summary.family,
-        "variant": summary.variant,
-        "prediction": summary.prediction,
-        "dtype": summary.dtype,
-        "tensors": summary.tensors,
-        "sha256": file.sha256,
-        "problem": file.problem.text if file.problem else None,
-        "metadata": dict(summary.metadata),
-    }
-
-
-def _listed(library: ModelLibrary, kind: str) -> list[ModelFile]:
-    if kind and kind not in KINDS:
-        raise ModelNotFound(
-            f"There is no kind of model named '{kind}'.", field="kind", hint=f"One of: {', '.join(KINDS)}."
-        )
-    return [file for one in ([kind] if kind else KINDS) for file in library.list(one)]
-
-
-def _found(library: ModelLibrary, typed: Any) -> ModelFile:
-    """A file of the kind that was said, or of whichever kind has it."""
-    problem: ModelNotFound | None = None
-    for kind in [typed.kind] if typed.kind else KINDS:
-        try:
-            return library.find(typed.name, kind)
-        except ModelNotFound as error:
-            problem = error if problem is None or kind == CHECKPOINT else problem
-    assert problem is not None
-    raise problem
-
-
-def _grey(file: ModelFile) -> str:
-    return f"  ({file.problem.text})" if file.problem else ""
+    """Carry out one action; without one, `list`."""
+    if arguments and arguments[0] in ("--help", "-h"):
+        Parser(prog="webui.py models", usage="webui.py models [ACTION] ...", description=OVERVIEW).parse_args(arguments)
+    if not arguments or arguments[0].startswith("-"):
+        return model_list.run(arguments, environ, factories)
+    action = ACTIONS.get(arguments[0])
+    if action is None:
+        near = difflib.get_close_matches(arguments[0], ACTIONS, n=1)
+        hint = f"Did you mean {near[0]}?" if near else f"There are {', '.join(ACTIONS)}."
+        raise UnknownChoice(f"`models` has no action '{arguments[0]}'.", field="action", hint=hint)
+    return action(arguments[1:], environ, factories)

@@ -23,7 +23,7 @@ def test_without_a_command_the_server_starts_with_the_flags(easel: Typed, places
     [
         (["genrate", "a house"], 2, "There is no command 'genrate'. Did you mean generate?"),
         (["a red house"], 2, "There is no command 'a red house'. --help lists what there is."),
-        (["--medvram"], 2, "--medvram is not served yet: leave it out"),
+        (["--opt-split-attention"], 2, "--opt-split-attention is not served yet: leave it out"),
         (["train"], 2, "Training is not served yet."),
         (["generate"], 2, "The following arguments are required: prompt."),
         (["models", "info", "nothing"], 1, "There is no checkpoint named 'nothing'."),
@@ -55,5 +55,5 @@ def test_help_names_the_flags_or_options(easel: Typed, capsys: pytest.CaptureFix
         easel(*command, "--help")
     assert end.value.code == 0
     told = capsys.readouterr().out
-    expected = {"": "--data-dir FOLDER", "generate": "DPM++ 2M", "models": "--kind KIND", "doctor": "--json"}
+    expected = {"": "--data-dir FOLDER", "generate": "DPM++ 2M", "models": "models convert NAME", "doctor": "--json"}
     assert expected["".join(command)] in told
