@@ -6,21 +6,62 @@ Files are named by ids of the library, never by paths, so that nothing outside t
 from __future__ import annotations
 
 import asyncio
+import io
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import FileResponse, Response
 
+from app.access import Caller, caller_of
 from app.api.model_cards import MOST_ON_A_PAGE, ModelCards, Sort
 from app.api.model_details import details_of
-from app.files import CHECKPOINT, KINDS, ModelFile, ModelLibrary, Thumbnails
+from app.files import (
+    CHECKPOINT,
+    KINDS,
+    ModelFile,
+    ModelLibrary,
+    Thumbnails,
+    write_preview,
+    write_user_metadata,
+)
+from app.files.sidecars import PREVIEW_ENDINGS
+from app.jobs import Jobs
 
 Kind = Literal[KINDS]  # type: ignore[valid-type]
+TheCaller = Annotated[Caller, Depends(caller_of)]
+
+Text = Annotated[str | None, Field(max_length=100_000)]
 
 _FOR_EVER = {"Cache-Control": "private, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
 
 
-def models_router(library: ModelLibrary, thumbnails: Thumbnails) -> APIRouter:
+class UserMetadata(BaseModel):
+    """Fields of A1111's `<stem>.json`; those left out stay as they are, null takes one out."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    description: Text = None
+    notes: Text = None
+    activation_text: Annotated[Text, Field(alias="activation text")] = None
+    preferred_weight: Annotated[float | None, Field(alias="preferred weight", ge=-10, le=10)] = None
+    negative_text: Annotated[Text, Field(alias="negative text")] = None
+    sd_version: Annotated[Literal["SD1", "SD2", "SDXL", "Unknown", ""] | None, Field(alias="sd version")] = None
+    vae: Text = None
+
+
+class PictureOfJob(BaseModel):
+    """Which picture becomes a preview: one of the caller's own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    job: str
+    index: Annotated[int, Field(ge=0)]
+
+
+def models_router(library: ModelLibrary, jobs: Jobs, thumbnails: Thumbnails) -> APIRouter:
     """The routes."""
     router = APIRouter(prefix="/api", tags=["models"])
     cards = ModelCards(library)
@@ -75,7 +116,30 @@ def models_router(library: ModelLibrary, thumbnails: Thumbnails) -> APIRouter:
             return Response(status_code=204, headers=_FOR_EVER)
         return FileResponse(path, media_type="image/webp", headers=_FOR_EVER)
 
+    @router.put("/models/{kind}/{id}/user-metadata")
+    def set_user_metadata(kind: Kind, id: str, changes: UserMetadata) -> dict[str, Any]:
+        """Writes the given fields into the sidecar beside the file, where A1111 looks for them; answers the card."""
+        write_user_metadata(cards.find(kind, id), changes.model_dump(by_alias=True, exclude_unset=True))
+        return cards.one(kind, id)
+
+    @router.put("/models/{kind}/{id}/preview")
+    def set_preview(kind: Kind, id: str, picture: PictureOfJob, caller: TheCaller) -> dict[str, Any]:
+        """Makes one of the caller's pictures the preview of a file; answers the card."""
+        file = cards.find(kind, id)
+        write_preview(file, *preview_from(jobs.image_file(picture.job, picture.index, caller.scope)))
+        return cards.one(kind, id)
+
     return router
+
+
+def preview_from(path: Path) -> tuple[bytes, str]:
+    """A saved picture's bytes and ending, its infotext inside; as PNG where previews know no such ending."""
+    if path.suffix.lower() in PREVIEW_ENDINGS:
+        return path.read_bytes(), path.suffix.lower()
+    with Image.open(path) as picture:
+        stream = io.BytesIO()
+        picture.convert("RGB").save(stream, "PNG")
+    return stream.getvalue(), ".png"
 
 
 def model_answer(file: ModelFile) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
+from app.access import Access
+from tests.api.conftest import client_of
 from tests.api.serving import SHAPES, Server
 from tests.files.making import SDXL, lora, write_safetensors
 
@@ -119,8 +122,8 @@ def test_details_tell_metadata_rank_hashes_and_trigger_words(server: Server, cli
     add_lora(server, "ann", ss_tag_frequency=json.dumps(tags), ss_network_dim="16", ssmd_cover_images="x" * 5000)
     (card,) = cards(client)["models"]
     details = client.get(f"/api/models/lora/{card['id']}").json()
-    assert details["trigger_words"] == [["ann", 14], ["woman", 10], ["hat", 1]]
-    assert details["rank"] == "16"
+    assert details["tags"] == [["ann", 14], ["woman", 10], ["hat", 1]]
+    assert (details["rank"], details["network"]["type"], details["network"]["modules"]) == ("4", "LoRA", 2)
     assert details["metadata"]["ss_tag_frequency"] == json.dumps(tags)
     assert "ssmd_cover_images" not in details["metadata"]
     assert details["contents"]["dtype"] == "F16"
@@ -177,3 +180,49 @@ def test_checkpoints_have_cards_too(server: Server, client: TestClient) -> None:
     assert [card["label"] for card in body["models"]] == ["formula", "other"]
     assert body["models"][0]["prompt_name"] is None
     assert body["models"][0]["family"] == "SD1"
+
+
+def test_notes_go_into_the_sidecar_and_leave_other_programs_fields(server: Server, client: TestClient) -> None:
+    path = add_lora(server, "ann")
+    path.with_suffix(".json").write_text(json.dumps({"civitai id": 7, "notes": "old"}))
+    (card,) = cards(client)["models"]
+    address = f"/api/models/lora/{card['id']}/user-metadata"
+    answer = client.put(address, json={"activation text": "ann, woman", "preferred weight": 0.7})
+    assert answer.status_code == 200, answer.text
+    assert (answer.json()["activation_text"], answer.json()["preferred_weight"]) == ("ann, woman", 0.7)
+    kept = {"civitai id": 7, "notes": "old", "activation text": "ann, woman", "preferred weight": 0.7}
+    assert json.loads(path.with_suffix(".json").read_text("utf-8")) == kept
+    for wrong in ({"preferred weight": 99}, {"other": 1}, {"sd version": "SD9"}, {"notes": ["x"]}):
+        assert client.put(address, json=wrong).status_code == 422
+    assert json.loads(path.with_suffix(".json").read_text("utf-8")) == kept
+    assert client.put(f"/api/models/lora/{'0' * 24}/user-metadata", json={"notes": "x"}).status_code == 404
+
+
+def test_a_picture_of_ones_own_becomes_a_preview(server: Server, client: TestClient) -> None:
+    path = add_lora(server, "ann")
+    write_safetensors(server.folders.embeddings[0] / "bad.safetensors", {"emb_params": (2, 768)})
+    job = client.post("/api/jobs", json={"prompt": "a cat", "width": 64, "height": 64, "steps": 1}).json()["id"]
+    server.jobs.wait(job, 20)
+    for kind, place in (
+        ("lora", path.with_suffix(".png")),
+        ("embedding", server.folders.embeddings[0] / "bad.preview.png"),
+    ):
+        (card,) = cards(client, kind=kind)["models"]
+        answer = client.put(f"/api/models/{kind}/{card['id']}/preview", json={"job": job, "index": 0})
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["thumbnail"] != card["thumbnail"]
+        assert place.read_bytes() == server.jobs.image_file(job, 0).read_bytes()
+    answer = client.put(f"/api/models/lora/{cards(client)['models'][0]['id']}/preview", json={"job": job, "index": 5})
+    assert answer.status_code == 404
+
+
+def test_somebody_elses_picture_does_not_become_a_preview(servers: Callable[..., Server]) -> None:
+    server = servers(access=Access(personal=False))
+    add_lora(server, "ann")
+    mine, other = client_of(server, "10.0.0.1"), client_of(server, "10.0.0.2")
+    job = mine.post("/api/jobs", json={"prompt": "a cat", "width": 64, "height": 64, "steps": 1}).json()["id"]
+    server.jobs.wait(job, 20)
+    (card,) = cards(other)["models"]
+    body = {"job": job, "index": 0}
+    assert other.put(f"/api/models/lora/{card['id']}/preview", json=body).status_code == 404
+    assert mine.put(f"/api/models/lora/{card['id']}/preview", json=body).status_code == 200

@@ -23,12 +23,19 @@ easel.cardDialog = (() => {
   const row = (name, value) => (value || value === 0 ? [make("tr", {}, make("th", { scope: "row" }, name), make("td", {}, String(value)))] : []);
 
   function facts(all) {
-    const { hashes, contents } = all;
+    const { hashes, contents, network } = all;
     return make("table", { class: "easel-facts" }, make("tbody", {},
       ...row("File", all.name),
       ...row("In a prompt", all.prompt_name),
       ...row("Family", [all.family, all.variant, contents.prediction && `${contents.prediction}-prediction`].filter(Boolean).join(", ")),
+      ...row("Type", [network.type, network.dora && "DoRA"].filter(Boolean).join(", ")),
       ...row("Rank", all.rank),
+      ...row("Changes", network.modules && `${network.modules} layers of ${network.parts.join(", ")}`),
+      ...row("Embeddings inside", network.embeddings?.join(", ")),
+      ...row("Vectors", network.vectors && `${network.vectors} of ${network.widths.join(" + ")}`),
+      ...row("Layers", network.layers && `${network.layers.join(", ")} (${network.activation})`),
+      ...row("Steps trained", network.step),
+      ...row("On civitai", all.civitai && [all.civitai.model, all.civitai.version, all.civitai.base_model].filter(Boolean).join(", ")),
       ...row("Parts", contents.parts.join(", ")),
       ...row("Weights", [contents.dtype, contents.tensors && `${contents.tensors} tensors`, contents.format.toLowerCase()].filter(Boolean).join(", ")),
       ...row("Size", bytes(all.size)),
@@ -42,10 +49,11 @@ easel.cardDialog = (() => {
     ));
   }
   function triggers(view, all) {
-    if (!all.trigger_words.length) return [];
-    const words = all.trigger_words.map(([word, count]) => {
-      const button = make("button", { type: "button", class: "easel-word", title: `in ${count} pictures` },
-        word, make("small", {}, String(count)));
+    const wanted = [...new Set([...all.trigger_words, ...(all.civitai?.trained_words ?? [])])].map((word) => [word, 0]);
+    if (!wanted.length && !all.tags.length) return [];
+    const words = [...wanted, ...all.tags].map(([word, count]) => {
+      const button = make("button", { type: "button", class: "easel-word", title: count ? `in ${count} pictures` : "its trigger word" },
+        word, ...(count ? [make("small", {}, String(count))] : [make("small", {}, "★")]));
       button.addEventListener("click", () => {
         const box = easel.cards.area(view.tab, false);
         easel.cards.write(box, easel.promptTags.withWord(box.value, word));
