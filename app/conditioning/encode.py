@@ -99,7 +99,7 @@ def _read(
     """What one encoder makes of all texts: hidden [texts, 77 * chunks, width], pooled [texts, width] or None."""
     different = {_identity(chunk): chunk for text in texts for chunk in text}
     row = {identity: number for number, identity in enumerate(different)}
-    read = _encoded(encoder, number, list(different.values()), unit.clip_skip)
+    read = _encoded(encoder, number, list(different.values()), unit)
     often = torch.tensor(times, dtype=torch.float32, device=read.hidden.device)
     parts = []
     for chunks in zip(*texts, strict=True):
@@ -115,7 +115,7 @@ def _identity(chunk: Chunk) -> tuple[object, ...]:
     return chunk.tokens, tuple((placed.place, placed.word.name) for placed in chunk.words)
 
 
-def _encoded(encoder: TextEncoder, number: int, chunks: Sequence[Chunk], clip_skip: int) -> EncodedText:
+def _encoded(encoder: TextEncoder, number: int, chunks: Sequence[Chunk], unit: TextUnit) -> EncodedText:
     """Every chunk through the transformer, a few at a time; float32 whatever the encoder computes in."""
     device = encoder.device
     hidden, pooled = [], []
@@ -128,7 +128,8 @@ def _encoded(encoder: TextEncoder, number: int, chunks: Sequence[Chunk], clip_sk
             for place, word in chunk.words:
                 assert isinstance(word, _Word)
                 vectors[row, place + 1 : place + 1 + word.rows] = word.vectors[number].to(vectors)
-        answer = encoder.encode(vectors, ends, clip_skip)
+        always = unit.clip_l_skip and encoder.facts.name == "clip_l"
+        answer = encoder.encode(vectors, ends, unit.clip_skip, always=always)
         hidden.append(answer.hidden.float())
         if answer.pooled is not None:
             pooled.append(answer.pooled.float())

@@ -37,7 +37,8 @@ class Sizes(NamedTuple):
 class Reading:
     """How prompts are to be read; everything here changes the picture.
 
-    emphasis: 'Original', 'No norm', 'Ignore' or 'None'. clip_skip: 1 is the last layer.
+    emphasis: 'Original', 'No norm', 'Ignore' or 'None'. clip_skip: 1 is the last layer. clip_l_skip: it holds for the
+    first of SDXL's encoders too, of which 1 is then the very last layer.
     comma_backtrack: how many tokens back a comma may lie for a full chunk to be broken there; 0: never.
     sizes: None for families without size numbers. negative_aesthetic_score: the refiner's for the negative prompt.
     """
@@ -48,6 +49,7 @@ class Reading:
     comma_backtrack: int = COMMA_BACKTRACK
     sizes: Sizes | None = None
     negative_aesthetic_score: float = 2.5
+    clip_l_skip: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ class TextUnit:
     comma_backtrack: int = COMMA_BACKTRACK
     sizes: Sizes | None = None
     negative: bool = False
+    clip_l_skip: bool = False
 
     @property
     def attention(self) -> bool:
@@ -93,10 +96,17 @@ class TokenCount(NamedTuple):
 
 
 def final_prompts(
-    prompt: str, negative_prompt: str, style_names: Sequence[str] = (), styles: Iterable[Style] = ()
+    prompt: str,
+    negative_prompt: str,
+    style_names: Sequence[str] = (),
+    styles: Iterable[Style] = (),
+    *,
+    comments: bool = True,
 ) -> tuple[str, str]:
-    """Both prompts as they go into the infotext: styles merged in, then comments left out."""
+    """Both prompts as they go into the infotext: styles merged in, then comments left out, if they are comments."""
     prompt, negative_prompt = apply_styles(prompt, negative_prompt, style_names, styles)
+    if not comments:
+        return prompt, negative_prompt
     return without_comments(prompt), without_comments(negative_prompt)
 
 
@@ -151,4 +161,6 @@ def _unit(text: str, reading: Reading, negative: bool) -> TextUnit:
     sizes = reading.sizes
     if sizes and negative:
         sizes = sizes._replace(aesthetic_score=reading.negative_aesthetic_score)
-    return TextUnit(texts, reading.emphasis, reading.clip_skip, reading.comma_backtrack, sizes, negative)
+    return TextUnit(
+        texts, reading.emphasis, reading.clip_skip, reading.comma_backtrack, sizes, negative, reading.clip_l_skip
+    )

@@ -62,17 +62,21 @@ class TextEncoder:
         for name, parameter in self.module.named_parameters():
             yield prefix + name, parameter
 
-    def encode(self, vectors: Tensor, ends: Tensor | None = None, clip_skip: int = 1) -> EncodedText:
+    def encode(
+        self, vectors: Tensor, ends: Tensor | None = None, clip_skip: int = 1, *, always: bool = False
+    ) -> EncodedText:
         """Run the transformer.
 
         vectors: [n, length, width] token vectors, before positions are added (embeddings may be mixed in).
         ends: [n] place of the end token in each row; needed where the family has a pooled vector.
         clip_skip: 1 takes the family's usual hidden state; n > 1 the n-th from the end, where the family heeds it.
+        always: clip_skip is heeded by any encoder without a pooled vector, and 1 is its very last state.
         Layers past the wanted state are not computed unless the pooled vector needs them.
         """
         transformer = self.transformer
         layers = transformer.encoder.layers
-        back = clip_skip if self.facts.clip_skip and clip_skip > 1 else -self.facts.hidden_layer
+        heeded = (self.facts.clip_skip and clip_skip > 1) or (always and not self.facts.pooled)
+        back = clip_skip if heeded else -self.facts.hidden_layer
         wanted = max(len(layers) + 1 - back, 1)
         positions = transformer.embeddings.position_embedding.weight[: vectors.shape[1]]
         state = vectors.to(positions.dtype) + positions

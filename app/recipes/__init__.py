@@ -13,11 +13,12 @@ from app.recipes.effects import (
     Tools,
 )
 from app.recipes.generate import generate
-from app.recipes.guidance import Guidance, guided
+from app.recipes.guidance import Economy, Guidance, guided
 from app.recipes.image_channels import channels_without_picture, inpainting_channels, reads_mask, reads_picture
 
 __all__ = [
     "Decode",
+    "Economy",
     "Effect",
     "EncodeImage",
     "EncodeText",

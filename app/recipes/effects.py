@@ -28,13 +28,15 @@ class Evaluate(NamedTuple):
     """The U-Net at one point, once for each conditioning.
 
     x: [1, C, h, w] float32 in sigma space (picture + sigma * noise). timestep: where it must not be the one that
-    belongs to sigma. Answer: [n, C, h, w] float32, the denoised latent for each of the n conditionings, in order.
+    belongs to sigma. merging: share of the tokens that self-attention merges, 0 for none.
+    Answer: [n, C, h, w] float32, the denoised latent for each of the n conditionings, in order.
     """
 
     x: Tensor
     sigma: float
     conditionings: tuple[Conditioning, ...]
     timestep: float | None = None
+    merging: float = 0.0
 
 
 class EncodeImage(NamedTuple):

@@ -3,8 +3,10 @@
 import pytest
 import torch
 
-from app.recipes import Guidance, Skip, guided
-from app.samplers import Denoised, Point
+from app.conditioning import Conditioning, ConditioningSchedule
+from app.recipes import Economy, Evaluate, Guidance, Skip, guided
+from app.recipes.padding import Padding
+from app.samplers import Denoised, ModelSigmas, Point
 
 
 class Word(str):
@@ -37,6 +39,9 @@ def latent(value):
     return torch.full((1, 4, 2, 2), float(value))
 
 
+ASKED = Evaluate(latent(2), 2.0, ())
+
+
 def drive(generator, answers):
     """Sends rows, returns (questions, result)."""
     questions = [next(generator)]
@@ -50,14 +55,14 @@ def drive(generator, answers):
 
 def test_the_answer_is_uncond_plus_scale_times_the_difference():
     guidance = Guidance(((Said("p"), 1.0),), Said("n"), 7.0, 1)
-    answer = guidance.answer(torch.cat([latent(3), latent(1)]))
+    answer = guidance.answer(ASKED, torch.cat([latent(3), latent(1)]))
     assert torch.equal(answer.x0, latent(1 + 7 * 2))
     assert torch.equal(answer.uncond_x0, latent(1))
 
 
 def test_parts_of_an_and_add_up_with_their_weights_without_normalisation():
     guidance = Guidance(((Said("a"), 1.5), (Said("b"), -0.5)), Said("n"), 2.0, 1)
-    answer = guidance.answer(torch.cat([latent(3), latent(5), latent(1)]))
+    answer = guidance.answer(ASKED, torch.cat([latent(3), latent(5), latent(1)]))
     assert torch.equal(answer.x0, latent(1 + 2 * 1.5 * 2 + 2 * -0.5 * 4))
 
 
@@ -95,3 +100,99 @@ def test_skip_before_the_first_answer_goes_on_up():
     next(generator)
     with pytest.raises(Skip):
         generator.throw(Skip())
+
+
+def point(sigma=2.0):
+    return Point(latent(2), sigma, 0)
+
+
+def asked_at(guidance, call, sigma=2.0):
+    return [str(row) for row in guidance.question(point(sigma), call).conditionings]
+
+
+def test_below_its_minimum_sigma_every_other_call_does_without_the_negative_prompt():
+    guidance = Guidance(((Said("p"), 1.0),), Said("n"), 7.0, 8, economy=Economy(minimum_sigma=3.0))
+    assert [len(asked_at(guidance, call, sigma=2.0)) for call in range(4)] == [2, 1, 2, 1]
+    assert [len(asked_at(guidance, call, sigma=3.0)) for call in range(4)] == [2, 2, 2, 2]
+
+
+def test_with_all_steps_no_call_below_the_minimum_sigma_asks_it():
+    guidance = Guidance(((Said("p"), 1.0),), Said("n"), 7.0, 8, economy=Economy(minimum_sigma=3.0, all_steps=True))
+    assert [len(asked_at(guidance, call, sigma=2.0)) for call in range(4)] == [1, 1, 1, 1]
+
+
+def test_the_first_share_of_the_calls_may_do_without_it():
+    guidance = Guidance(((Said("p"), 1.0),), Said("n"), 7.0, 10, economy=Economy(early=0.2))
+    assert [len(asked_at(guidance, call)) for call in range(5)] == [1, 1, 1, 2, 2]
+
+
+def test_without_the_negative_prompt_the_scale_is_one_and_the_first_part_stands_in_for_it():
+    guidance = Guidance(((Said("a"), 1.5), (Said("b"), 0.5)), Said("n"), 7.0, 8)
+    answer = guidance.answer(ASKED, torch.cat([latent(3), latent(5)]))
+    assert torch.equal(answer.x0, latent(3 + 0.5 * 2))
+    assert torch.equal(answer.uncond_x0, latent(3))
+
+
+def conditioning(length, value=0.0):
+    return Conditioning(torch.full((1, length, 2), float(value)))
+
+
+def schedule(length, value=0.0):
+    return ConditioningSchedule((8,), (conditioning(length, value),))
+
+
+def lengths(guidance):
+    return [row.length for row in guidance.question(point(), 0).conditionings]
+
+
+def test_the_shorter_of_both_prompts_is_filled_up_with_the_empty_one():
+    empty = conditioning(77, 5)
+    long_negative = Guidance(((schedule(77), 1.0),), schedule(231), 7.0, 8, padding=Padding(empty))
+    assert lengths(long_negative) == [231, 231]
+    padded = long_negative.question(point(), 0).conditionings[0].context
+    assert torch.equal(padded[:, 77:], torch.full((1, 154, 2), 5.0))
+    assert lengths(Guidance(((schedule(154), 1.0),), schedule(77), 7.0, 8, padding=Padding(empty))) == [154, 154]
+
+
+def test_by_version_0_the_negative_prompt_is_extended_by_its_last_vector_or_cut():
+    padding = Padding(empty=None)
+    longer = Guidance(((schedule(154), 1.0),), schedule(77, 3), 7.0, 8, padding=padding)
+    assert torch.equal(longer.question(point(), 0).conditionings[1].context, torch.full((1, 154, 2), 3.0))
+    assert lengths(Guidance(((schedule(77), 1.0),), schedule(154), 7.0, 8, padding=padding)) == [77, 77]
+
+
+def test_rescaling_gives_the_guided_velocity_the_spread_of_the_prompts_own():
+    generator = torch.Generator().manual_seed(0)
+    cond, uncond = torch.randn(2, 1, 4, 8, 8, generator=generator, dtype=torch.float64)
+    x, sigma = 3 * torch.randn(1, 4, 8, 8, generator=generator, dtype=torch.float64), 1.7
+    asked = Evaluate(x, sigma, ())
+    rows = torch.cat([cond, uncond])
+    guidance = Guidance(((Said("p"), 1.0),), Said("n"), 7.0, 8)
+
+    def velocity(x0):
+        return (x / (sigma**2 + 1) - x0) * (sigma**2 + 1) ** 0.5 / sigma
+
+    whole = guidance._replace(rescale=1.0).answer(asked, rows).x0
+    assert torch.allclose(velocity(whole).std(), velocity(cond).std())
+    plain = guidance.answer(asked, rows).x0
+    half = guidance._replace(rescale=0.5).answer(asked, rows).x0
+    assert torch.allclose(half, (whole + plain) / 2)
+
+
+def test_an_editing_model_is_asked_without_the_picture_too_and_follows_both_scales():
+    image = torch.ones(1, 4, 2, 2)
+    guidance = Guidance(((schedule(77), 1.0),), schedule(77), 7.0, 8, image=image, image_scale=1.5)
+    rows = guidance.question(point(), 0).conditionings
+    assert [float(row.image.mean()) for row in rows] == [1.0, 1.0, 0.0]
+    answer = guidance.answer(ASKED, torch.cat([latent(5), latent(3), latent(1)]))
+    assert torch.equal(answer.x0, latent(1 + 1.5 * (3 - 1) + 7 * (5 - 3)))
+
+
+def test_other_noise_levels_than_the_models_tell_the_timestep():
+    levels = ModelSigmas.scaled_linear(quantize=True)
+    guidance = Guidance(((Said("p"), 1.0),), Said("n"), 7.0, 8, levels=levels)
+    timestep = guidance.question(point(sigma=2.0), 0).timestep
+    assert timestep == float(levels.sigma_to_t(2.0))
+    assert timestep == round(timestep)
+    own = Point(latent(2), 2.0, 0, timestep=12.5)
+    assert guidance.question(own, 0).timestep == 12.5

@@ -184,7 +184,11 @@ def test_networks_become_tags_by_their_local_names() -> None:
 
 def test_an_old_version_sets_the_fields_that_do_as_it_did() -> None:
     result = pasted(f"[a]\n{LINE.replace('Euler a', 'DDIM')}, Version: v1.5.1")
-    assert {"old_prompt_editing": True, "downcast_alphas": True, "pad_prompts_v0": True}.items() <= result.fields.items()
+    assert {
+        "old_prompt_editing": True,
+        "downcast_alphas": True,
+        "pad_prompts_v0": True,
+    }.items() <= result.fields.items()
     assert result.notes == ()
 
 
