@@ -13,6 +13,7 @@ from app.models.precision import Precision, choose_precision
 from app.models.previews import fit_preview, thumbnail
 from app.models.progress import Progress
 from app.models.text_encoder import EncodedText, TextEncoder
+from app.models.tiny_decoder import TinyDecoder, load_tiny_decoder, tiny_decoder_for
 from app.models.vae import Vae
 from app.models.writer import Entry, write_checkpoint, write_tensors
 
@@ -35,6 +36,7 @@ __all__ = [
     "Recommended",
     "TextEncoder",
     "TextEncoderFacts",
+    "TinyDecoder",
     "TokenVectors",
     "Vae",
     "alphas_cumprod",
@@ -46,10 +48,12 @@ __all__ = [
     "fit_preview",
     "is_out_of_memory",
     "load_checkpoint",
+    "load_tiny_decoder",
     "load_vae",
     "memory_of",
     "seamless",
     "thumbnail",
+    "tiny_decoder_for",
     "use_attention",
     "write_checkpoint",
     "write_tensors",

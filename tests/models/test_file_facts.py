@@ -11,9 +11,16 @@ from safetensors.torch import load_file, save_file
 
 from app.models import load_checkpoint
 from app.models.file_facts import describe, read_facts
-from app.schema.errors import BrokenModelFile
+from app.schema.errors import BrokenModelFile, UnsupportedModel
 from tests.models.checkpoints import write_tiny_checkpoint
 
+SDXL_YAML = """model:
+  params:
+    denoiser_config:
+      params:
+        scaling_config:
+          target: sgm.modules.diffusionmodules.denoiser_scaling.%s
+"""
 V_YAML = 'model:\n  params:\n    parameterization: "v"\n    linear_start: 0.00085\n'
 
 
@@ -29,6 +36,8 @@ V_YAML = 'model:\n  params:\n    parameterization: "v"\n    linear_start: 0.0008
         (V_YAML, "epsilon", "epsilon", False, "v"),
         ("model:\n  params:\n    linear_start: 0.00085\n", "v", "v", True, "epsilon"),
         ("    parameterization: v # velocity\n", "", "", False, "v"),
+        (SDXL_YAML % "VScaling", "", "epsilon", False, "v"),
+        (SDXL_YAML % "EpsScaling", "", "v", True, "epsilon"),
     ],
 )
 def test_the_prediction_type_has_an_order_of_witnesses(
@@ -39,6 +48,32 @@ def test_the_prediction_type_has_an_order_of_witnesses(
     metadata = {"modelspec.prediction_type": modelspec, "easel.config": json.dumps({"prediction_type": config})}
     facts = read_facts(tmp_path / "model.safetensors", ["v_pred"] if marker else [], metadata)
     assert facts.prediction_type == expected
+
+
+def test_modelspecs_older_word_for_the_prediction_is_known(tmp_path: Path) -> None:
+    assert read_facts(tmp_path / "m.safetensors", (), {"modelspec.predict_key": "v"}).prediction_type == "v"
+
+
+@pytest.mark.parametrize(
+    ("names", "metadata", "expected"),
+    [
+        ((), {}, False),
+        (["ztsnr"], {}, True),
+        ((), {"ss_zero_terminal_snr": "True"}, True),
+        ((), {"ss_zero_terminal_snr": "False"}, False),
+        ((), {"easel.config": '{"zero_terminal_snr": true}'}, True),
+    ],
+)
+def test_a_zero_terminal_snr_has_its_witnesses_too(
+    names: list[str], metadata: dict[str, str], expected: bool, tmp_path: Path
+) -> None:
+    assert read_facts(tmp_path / "m.safetensors", names, metadata).zero_terminal_snr is expected
+
+
+def test_an_edm_schedule_is_refused_and_not_drawn_wrongly(tmp_path: Path) -> None:
+    path = write_tiny_checkpoint(tmp_path / "m.safetensors", "SDXL", markers=("edm_mean",))
+    with pytest.raises(UnsupportedModel, match="EDM noise schedule"):
+        load_checkpoint(path)
 
 
 def test_modelspec_tells_the_native_size(tmp_path: Path) -> None:
