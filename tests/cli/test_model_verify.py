@@ -44,7 +44,7 @@ def test_all_files_are_verified_without_a_name(easel: Typed, sound: Path, capsys
     }
     assert "in part" in found["half.safetensors"]["problems"][0]
     assert found["none.safetensors"]["unfinite"] == {"x": {"nan": 1, "infinite": 0}}
-    assert "nothing that is known of a checkpoint" in found["none.safetensors"]["problems"][1]
+    assert "It is an embedding, not a checkpoint" in found["none.safetensors"]["problems"][1]
 
 
 def test_the_hash_that_a_site_names_is_compared(easel: Typed, sound: Path, capsys: pytest.CaptureFixture[str]) -> None:
