@@ -1,5 +1,26 @@
-"""Networks that a prompt switches on: the three protocols that every kind of them follows."""
+"""Networks that a prompt switches on: LoRA and LyCORIS, hypernetworks, embeddings; read, applied, taken off."""
 
-from app.networks.network import Hook, Network, Patch, Vocabulary
+from app.networks.hypernetwork import Hypernetwork
+from app.networks.network import Hook, Network, Patch, Report, Vocabulary, Wanted
+from app.networks.network_set import NetworkSet
+from app.networks.open import open_network, require_family
+from app.networks.patch import FilePatch
+from app.networks.side_path import attach_side_path
+from app.networks.textual_inversion import Embedding, read_vectors
 
-__all__ = ["Hook", "Network", "Patch", "Vocabulary"]
+__all__ = [
+    "Embedding",
+    "FilePatch",
+    "Hook",
+    "Hypernetwork",
+    "Network",
+    "NetworkSet",
+    "Patch",
+    "Report",
+    "Vocabulary",
+    "Wanted",
+    "attach_side_path",
+    "open_network",
+    "read_vectors",
+    "require_family",
+]
