@@ -37,7 +37,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str], factories: Factori
         if typed.files:
             return _list(downloads, typed.source, typed.token, typed.json)
         started = downloads.start(
-            typed.source, file=typed.file, kind=typed.kind, sha256=typed.sha256, token=typed.token
+            typed.source, file=typed.file, kind=typed.kind, sha256=typed.sha256, token=typed.token, lasting=False
         )
         download = _followed(downloads, started, shown=sys.stderr.isatty() and not typed.json)
     if typed.json:
@@ -53,7 +53,9 @@ def run(arguments: Sequence[str], environ: Mapping[str, str], factories: Factori
 
 
 def bar(download: Download) -> str:
-    """One line: how far, how fast, how long still."""
+    """One line: how far, how fast, how long still; or what keeps it from going on."""
+    if download.message:
+        return download.message
     have = f"{download.received / 1e6:,.1f}"
     speed = f"{download.speed / 1e6:,.1f} MB/s"
     if not download.total:
@@ -72,7 +74,7 @@ def _followed(downloads: Downloads, download: Download, shown: bool) -> Download
         if shown:
             line = bar(download)
             print(f"\r{line:<{width}}", end="", file=sys.stderr, flush=True)
-            width = len(line)
+            width = max(width, len(line))
     if shown and width:
         print(file=sys.stderr)
     return download

@@ -62,6 +62,8 @@ class Reach:
         """
         parts = urlsplit(url)
         host = parts.hostname or ""
+        if _is_link_local(host):
+            raise _refused(host)
         if self.private:
             return ()
         if names_private_host(host, self.is_private):
@@ -84,6 +86,14 @@ def names_private_host(host: str, judge: Callable[[str], bool] = is_private) -> 
         # Spellings like 2130706433 and 0x7f.1 are addresses to the system.
         return "." not in name or name.endswith(_PRIVATE_ENDINGS) or name.rpartition(".")[2][:1].isdigit()
     return judge(host)
+
+
+def _is_link_local(host: str) -> bool:
+    """Where clouds keep their machines' secrets; no file server is there."""
+    try:
+        return ipaddress.ip_address(host.partition("%")[0]).is_link_local
+    except ValueError:
+        return False
 
 
 def is_proxied(url: str) -> bool:

@@ -1,6 +1,6 @@
 """Download records: what is known of each download, in one small file each, so that a killed one goes on.
 
-Several processes may look; the one that holds a record's lock works on it. No secret is ever written.
+Several processes may look; the one that holds a record's lock works on it. Tokens and logins are never written.
 """
 
 from __future__ import annotations
@@ -39,8 +39,9 @@ class Download:
     source: as typed, without secrets. file: chosen in a repository, "" for the only one. kind: asked for, "" for what
     the content says; after 'done' the one it became. sha256: 64 hex digits, "" while unknown. wanted_sha256: by the
     user. name: of the file. received, total: bytes. speed: bytes per second of the last seconds. path: where it lies.
-    message, hint, code: of a failure; message also remarks on a file that is in place. begun, ended: seconds since
-    1970. validator: names the state of the file at the server.
+    message, hint, code: of a failure; message also says why a running one tries again, and remarks on a file that is
+    in place. begun, ended: seconds since 1970. validator: names the state of the file at the server. lasting: a server
+    takes it up again when it is started.
     """
 
     id: str
@@ -61,6 +62,7 @@ class Download:
     begun: float = 0.0
     ended: float = 0.0
     validator: str = ""
+    lasting: bool = True
 
     @property
     def over(self) -> bool:

@@ -46,6 +46,7 @@ _log = logging.getLogger(__name__)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MOST_REMEMBERED = 100
 _SPEED_OVER = 10.0
+_TELL_EVERY = 0.1
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,9 @@ class Pace:
     """Bytes over the last seconds."""
 
     points: deque[tuple[float, int]]
+
+    def told_within(self, seconds: float) -> bool:
+        return bool(self.points) and time.monotonic() - self.points[-1][0] < seconds
 
     def speed(self, received: int) -> float:
         """Bytes per second, after noting that so many have come by now."""
@@ -114,11 +118,13 @@ class Downloads:
         kind: str | None = None,
         sha256: str | None = None,
         token: str | None = None,
+        lasting: bool = True,
     ) -> Download:
         """Put a download into the queue, or take up an unfinished one of the same source again.
 
         source: repository, file in one, or address. file: which one of a repository. kind: overrides the content's.
-        sha256: 64 hex digits that the file must have. Raises InvalidField.
+        sha256: 64 hex digits that the file must have. lasting: `go_on` takes it up again when the process ends before
+        it. Raises InvalidField, and DownloadFailed when another process is at it.
         """
         wanted = source_of(source, self._hosts)
         checksum = (sha256 or "").strip().lower()
@@ -131,9 +137,20 @@ class Downloads:
             known = self._unfinished(wanted.text, file)
             if known is not None and known.id in self._live and not known.over:
                 return known
+            if known is not None and known.id not in self._live and self._records.is_worked_on(known.id):
+                raise DownloadFailed(
+                    "Another Easel process is just downloading this file.", hint="Wait for it, or stop it there."
+                )
             download = known or Download(secrets.token_hex(8), wanted.text, file, begun=time.time())
             download = replace(
-                download, kind=kind or "", wanted_sha256=checksum, state=WAITING, code="", message="", hint=""
+                download,
+                kind=kind or "",
+                wanted_sha256=checksum,
+                state=WAITING,
+                code="",
+                message="",
+                hint="",
+                lasting=lasting,
             )
             self._records.keep(download)
             self._secrets[download.id] = Secrets(wanted, (token or "").strip())
@@ -191,7 +208,8 @@ class Downloads:
     def go_on(self) -> None:
         """Take up what an earlier process left unfinished."""
         for download in self.list():
-            if not download.over and download.id not in self._live and not self._records.is_worked_on(download.id):
+            idle = not download.over and download.id not in self._live
+            if idle and download.lasting and not self._records.is_worked_on(download.id):
                 with self._changed, suppress(InvalidField):
                     self._secrets[download.id] = Secrets(source_of(download.source, self._hosts), "")
                     self._enqueue(download)
@@ -321,6 +339,7 @@ class Downloads:
             self._records.part(id),
             keep,
             self._teller(id),
+            hindered=lambda reason: self._show(self._live[id], message=f"Trying again: {reason}.", speed=0.0),
             had=lambda kept: self._had(self._live[id], kept),
             largest=self._largest or LARGEST,
         )
@@ -387,9 +406,11 @@ class Downloads:
         pace = Pace(deque())
 
         def tell(received: int, total: int | None) -> None:
+            if pace.told_within(_TELL_EVERY) and received != total:
+                return
             with self._changed:
-                download = replace(self._live[id], received=received, total=total, speed=pace.speed(received))
-                self._live[id] = download
+                speed = pace.speed(received)
+                self._live[id] = replace(self._live[id], received=received, total=total, speed=speed, message="")
                 self._changed.notify_all()
 
         return tell

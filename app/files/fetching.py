@@ -130,7 +130,7 @@ class Fetcher:
         for _ in range(MOST_REDIRECTS + 1):
             _check_scheme(url)
             sent = headers if _same_origin(first, url) else _without_secrets(headers)
-            with httpx2.Client(timeout=limits, trust_env=is_proxied(url)) as client:
+            with _client(limits, by_proxy=is_proxied(url)) as client:
                 response = self._send(client, url, reach, stop, sent)
                 try:
                     if response.status_code not in _REDIRECTS or "location" not in response.headers:
@@ -198,6 +198,16 @@ class Fetcher:
                 raise Stopped
 
         return chunks
+
+
+def _client(limits: httpx2.Timeout, by_proxy: bool) -> httpx2.Client:
+    try:
+        return httpx2.Client(timeout=limits, trust_env=by_proxy)
+    except (ImportError, ValueError) as error:
+        raise DownloadFailed(
+            f"The proxy of the environment cannot be used ({error}).",
+            hint="Set HTTPS_PROXY and HTTP_PROXY to the http:// address of your proxy, and unset ALL_PROXY.",
+        ) from error
 
 
 def _interrupted(error: Exception, stop: Stop, url: str) -> Exception:

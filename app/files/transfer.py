@@ -31,7 +31,9 @@ ROOM_LEFT = 256 * 2**20
 """Bytes that stay free on the disk."""
 PROGRESS = 1 << 20
 """Bytes beyond the farthest point ever reached that make a try count as progress."""
+# So much at most is fetched again after a power cut, whichever comes first: seconds, bytes.
 _KEPT_EVERY = 3.0
+_KEPT_AT_LEAST = 32 * 2**20
 _SNIFFED = 4096
 _CHUNK = 1 << 20
 _NO_MODEL = (Content.LFS_POINTER, Content.IMAGE, Content.ARCHIVE, Content.EMPTY, Content.ZEROS, Content.GGUF)
@@ -64,7 +66,8 @@ class AlreadyThere(Exception):
 class Transfer:
     """One file on its way. keep: stores what is needed to go on; called before and after bytes are written.
 
-    tell: hears of every chunk (received, total). had: where the file is already, judged by what the headers tell.
+    tell: hears of every chunk (received, total). hindered: hears why it tries again. had: where the file is already,
+    judged by what the headers tell.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class Transfer:
         keep: Callable[[Kept], None],
         tell: Callable[[int, int | None], None],
         *,
+        hindered: Callable[[str], None] = lambda reason: None,
         had: Callable[[Kept], Path | None] = lambda known: None,
         largest: int = LARGEST,
         room_left: int = ROOM_LEFT,
@@ -84,6 +88,7 @@ class Transfer:
         self._part = part
         self._keep = keep
         self._tell = tell
+        self._hindered = hindered
         self._had = had
         self._largest = largest
         self._room_left = room_left
@@ -111,6 +116,7 @@ class Transfer:
                 pause = max(patience.pause * 2 ** (failures - 1), reason.after)
                 if failures >= patience.tries or pause > patience.longest_pause:
                     raise _given_up(reason, kept) from reason
+                self._hindered(str(reason))
                 self._stop.pause(pause)
 
     def _remember(self, kept: Kept) -> None:
@@ -131,7 +137,8 @@ class Transfer:
                     headers["If-Range"] = kept.validator
             with self._fetcher.get(wanted.url, wanted.reach, self._stop, headers) as answer:
                 begin, total = _place(answer, at, kept)
-                if begin is None:
+                told = _told_checksum(answer)
+                if begin is None or (begin and told and kept.sha256 not in ("", told)):
                     self._start_again(file, kept)
                     raise Interrupted("the server does not go on where the download ended")
                 known = _learned(answer, wanted, replace(kept, received=begin, total=total))
@@ -168,7 +175,7 @@ class Transfer:
 
     def _start_again(self, file: BinaryIO, kept: Kept) -> None:
         file.truncate(0)
-        self._remember(Kept(sha256=kept.sha256, name=kept.name))
+        self._remember(Kept(name=kept.name))
 
     def _check_room(self, known: Kept, wanted: Wanted) -> None:
         size = known.total if known.total is not None else wanted.size or 0
@@ -196,7 +203,7 @@ class Transfer:
         file.seek(received)
         first = b"" if received == 0 else None
         kept_at = window_at = time.monotonic()
-        window_from = received
+        window_from = kept_bytes = received
         try:
             for chunk in chunks:
                 if received + len(chunk) > most:
@@ -216,8 +223,8 @@ class Transfer:
                     if received - window_from < self._fetcher.patience.slowest * (now - window_at):
                         raise Interrupted(f"{_host(answer)} sends next to nothing")
                     window_at, window_from = now, received
-                if now - kept_at > _KEPT_EVERY:
-                    kept_at = now
+                if now - kept_at > _KEPT_EVERY or received - kept_bytes > _KEPT_AT_LEAST:
+                    kept_at, kept_bytes = now, received
                     _flush(file)
                     self._remember(replace(known, received=received))
                     if known.total is None:
@@ -282,16 +289,21 @@ def _validator(answer: Answer) -> str:
     return tag if tag and not tag.startswith("W/") else answer.headers.get("last-modified", "")
 
 
+def _told_checksum(answer: Answer) -> str:
+    """The sha256 that the hub tells of a file, "" for none."""
+    told = _SHA256.fullmatch(answer.met.get("x-linked-etag", "") or answer.headers.get("x-linked-etag", ""))
+    return told[1].lower() if told else ""
+
+
 def _learned(answer: Answer, wanted: Wanted, known: Kept) -> Kept:
     """What the headers tell of the file: its name and, on the hub, its checksum and size."""
-    linked = _SHA256.fullmatch(answer.met.get("x-linked-etag", "") or answer.headers.get("x-linked-etag", ""))
     size = answer.met.get("x-linked-size", "")
     if size.isdecimal() and known.total is not None and int(size) != known.total:
         raise DownloadFailed(
             f"The file is said to have {int(size):,} bytes, but {_host(answer)} sends {known.total:,}.",
             hint="Try again later, or choose another mirror.",
         )
-    checksum = linked[1].lower() if linked else ""
+    checksum = _told_checksum(answer)
     if wanted.sha256 and checksum and wanted.sha256 != checksum:
         raise DownloadFailed(
             f"The file there has the checksum {checksum}, not {wanted.sha256} as wanted.",

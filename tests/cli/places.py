@@ -9,7 +9,8 @@ from pathlib import Path
 from PIL import Image, PngImagePlugin
 
 from app.cli.folders import folders_of
-from app.files import Folders, ModelLibrary
+from app.files import Downloads, Folders, ModelLibrary
+from app.files.fetching import Patience
 from app.jobs import DataFolderLock, Jobs
 from app.schema.errors import ModelNotFound
 from app.schema.events import RowFinished
@@ -62,6 +63,14 @@ class Places:
 
     def library(self, options: LaunchOptions) -> ModelLibrary:
         return ModelLibrary(self.folders)
+
+    @contextmanager
+    def downloads(self, options: LaunchOptions) -> Iterator[Downloads]:
+        library = self.library(options)
+        downloads = Downloads(self.folders, library, environ={}, patience=Patience(tries=1))
+        yield downloads
+        downloads.close()
+        library.close()
 
     def first_request(self, options: LaunchOptions, checkpoint: str) -> GenerationRequest:
         if checkpoint == "lost":

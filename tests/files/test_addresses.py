@@ -63,3 +63,9 @@ def test_a_proxy_looks_names_up_itself_but_private_ones_are_refused(monkeypatch:
 
 def test_a_private_server_that_the_user_named_is_reached() -> None:
     assert Reach(True).addresses("http://nas.local/a") == ()
+
+
+@pytest.mark.parametrize("private", [True, False])
+def test_the_secrets_of_a_cloud_machine_are_never_asked_for(private: bool) -> None:
+    with pytest.raises(DownloadFailed):
+        Reach(private).addresses("http://169.254.169.254/latest/meta-data")

@@ -7,6 +7,7 @@ import hashlib
 import json
 import socket
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -222,6 +223,59 @@ def test_a_server_goes_on_with_what_was_left(opened: Open, server: FileServer, l
     second.go_on()
     assert finished(second, download).state == "done"
     assert server.asked[1][1]["range"].startswith("bytes=")
+
+
+def test_what_a_command_left_waits_for_the_command(opened: Open, server: FileServer, lora_file: bytes) -> None:
+    server.routes["/a.safetensors"] = Route(lora_file, gate=threading.Event())
+    first = opened()
+    download = first.start(f"{server.address}/a.safetensors", lasting=False)
+    assert server.halfway.wait(5)
+    first.close()
+    second = opened()
+    second.go_on()
+    assert (second.get(download.id).state, second._queue) == ("waiting", deque())
+
+
+def test_two_processes_do_not_fetch_the_same_file(
+    opened: Open, server: FileServer, folders: Folders, lora_file: bytes
+) -> None:
+    server.routes["/a.safetensors"] = Route(lora_file, gate=threading.Event())
+    first, second = opened(), opened()
+    download = first.start(f"{server.address}/a.safetensors")
+    assert server.halfway.wait(5)
+    with pytest.raises(DownloadFailed, match="Another Easel process"):
+        second.start(f"{server.address}/a.safetensors")
+    with pytest.raises(DownloadFailed, match="Another Easel process"):
+        second.cancel(download.id)
+    assert second.get(download.id).state == "running"
+
+
+def test_a_new_file_under_the_hub_s_old_name_is_fetched_from_its_start(
+    opened: Open, server: FileServer, lora_file: bytes
+) -> None:
+    other = lora_file[:-1] + b"x"
+    linked = server.routes["/hub/ann/style/resolve/main/a.safetensors"] = Route(
+        status=302, headers={"Location": "/cdn", "X-Linked-Etag": f'"{sha256(other)}"'}
+    )
+    server.routes["/cdn"] = Route(other, breaks=[5000, 0, 0])
+    first = opened()
+    assert finished(first, first.start("ann/style/a.safetensors")).received == 5000
+    linked.headers["X-Linked-Etag"] = f'"{sha256(lora_file)}"'
+    server.routes["/cdn"] = Route(lora_file)
+    second = opened()
+    found = finished(second, second.start("ann/style/a.safetensors"))
+    assert (found.state, found.sha256) == ("done", sha256(lora_file))
+
+
+def test_a_file_without_checksum_that_is_there_in_the_same_state_is_not_fetched_again(
+    opened: Open, server: FileServer, lora_file: bytes
+) -> None:
+    server.routes["/a.safetensors"] = Route(lora_file, headers={"ETag": '"one"'})
+    downloads = opened()
+    finished(downloads, downloads.start(f"{server.address}/a.safetensors"))
+    server.routes["/a.safetensors"].gate = threading.Event()
+    again = finished(downloads, downloads.start(f"{server.address}/a.safetensors"))
+    assert (again.state, again.message, again.name) == ("done", "It was there already.", "a.safetensors")
 
 
 def test_cancelling_ends_a_silent_connection_at_once_and_leaves_nothing(
