@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 from app.files.folders import CHECKPOINT, CONTROLNET, EMBEDDING, HYPERNETWORK, LORA, UPSCALER, VAE, VAE_APPROXIMATION
 
 # Raised whenever an answer of this file may change, so that remembered answers are asked for again.
-RECOGNITION_VERSION = 3
+RECOGNITION_VERSION = 4
 
 SD1 = "SD1"
 SD2 = "SD2"
@@ -25,6 +25,8 @@ UNET = "unet"
 TEXT_ENCODER = "text encoder"
 
 _UNET_PREFIX = "model.diffusion_model."
+# A trainer's averaged weights, whose names have lost their dots; in some files they are the only ones.
+_AVERAGED = "model_ema.diffusion_model"
 _FAMILY_OF_WIDTH = {768: SD1, 1024: SD2, 2048: SDXL, 1280: SDXL_REFINER}
 
 
@@ -59,7 +61,8 @@ Tensors = Mapping[str, Shaped]
 
 def recognise(tensors: Tensors, metadata: Mapping[str, str]) -> Recognised:
     """What names, shapes and metadata tell; kind 'unknown' when they tell nothing. Never raises."""
-    if _any(tensors, "model.diffusion_model.") or "input_blocks.0.0.weight" in tensors:
+    whole = "input_blocks.0.0.weight" in tensors or "unet.conv_in.weight" in tensors
+    if whole or _any(tensors, _UNET_PREFIX, _AVERAGED):
         return _checkpoint(tensors, metadata)
     if _is_lora(tensors):
         return Recognised(LORA, _lora_family(tensors, metadata))
@@ -82,7 +85,8 @@ def _size(tensors: Tensors, name: str, dimension: int) -> int:
 
 def _checkpoint(tensors: Tensors, metadata: Mapping[str, str]) -> Recognised:
     prefix = _UNET_PREFIX if _any(tensors, _UNET_PREFIX) else ""
-    channels = _size(tensors, f"{prefix}input_blocks.0.0.weight", 1)
+    firsts = (f"{prefix}input_blocks.0.0.weight", "unet.conv_in.weight", f"{_AVERAGED}input_blocks00weight")
+    channels = next(filter(None, (_size(tensors, name, 1) for name in firsts)), 0)
     family, variant = _checkpoint_family(tensors, prefix)
     if not variant and channels == 9:
         variant = "inpaint"
@@ -91,9 +95,9 @@ def _checkpoint(tensors: Tensors, metadata: Mapping[str, str]) -> Recognised:
     parts = tuple(
         part
         for part, prefixes in (
-            ("unet", (f"{prefix}input_blocks.", f"{prefix}x_embedder.", f"{prefix}double_blocks.")),
+            ("unet", (f"{prefix}input_blocks.", f"{prefix}x_embedder.", f"{prefix}double_blocks.", "unet.")),
             ("vae", ("first_stage_model.", "vae.")),
-            ("text encoder", ("cond_stage_model.", "conditioner.embedders.", "text_encoders.")),
+            ("text encoder", ("cond_stage_model.", "conditioner.embedders.", "text_encoder")),
             ("ema", ("model_ema.",)),
         )
         if _any(tensors, *prefixes)
@@ -130,7 +134,8 @@ def _checkpoint_family(tensors: Tensors, prefix: str) -> tuple[str, str]:
 def _context_width(tensors: Tensors, prefix: str) -> int:
     """Width of the text that cross-attention reads: 768 SD1, 1024 SD2, 2048 SDXL, 1280 refiner; 0 when not found."""
     for name in tensors:
-        if name.startswith(prefix) and name.endswith(".attn2.to_k.weight"):
+        plain = name.startswith((prefix, "unet.")) and name.endswith(".attn2.to_k.weight")
+        if plain or (name.startswith(_AVERAGED) and name.endswith("attn2to_kweight")):
             return _size(tensors, name, 1)
     return 0
 

@@ -49,6 +49,27 @@ def test_a_checkpoints_family_and_variant(shapes: Shapes, family: str, variant: 
     assert (found.kind, found.family, found.variant) == ("checkpoint", family, variant)
 
 
+@pytest.mark.parametrize(("width", "channels", "family", "variant"), [(768, 4, "SD1", ""), (1024, 9, "SD2", "inpaint")])
+def test_averaged_weights_alone_are_a_checkpoint(width: int, channels: int, family: str, variant: str) -> None:
+    averaged = {
+        "model_ema.diffusion_modelinput_blocks00weight": (320, channels, 3, 3),
+        "model_ema.diffusion_modelinput_blocks11transformer_blocks0attn2to_kweight": (320, width),
+        "first_stage_model.decoder.conv_in.weight": (512, 4, 3, 3),
+    }
+    assert told(averaged) == Recognised("checkpoint", family, variant, "", ("vae", "ema"))
+
+
+def test_a_whole_pipeline_in_one_file_in_diffusers_naming_is_a_checkpoint() -> None:
+    names = {
+        "unet.conv_in.weight": (320, 4, 3, 3),
+        "unet.down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_k.weight": (640, 2048),
+        "vae.decoder.conv_in.weight": (512, 4, 3, 3),
+        "text_encoder.text_model.embeddings.token_embedding.weight": (49408, 768),
+        "text_encoder_2.text_model.embeddings.token_embedding.weight": (49408, 1280),
+    }
+    assert told(names) == Recognised("checkpoint", "SDXL", "", "", ALL)
+
+
 def test_the_starter_has_sd1s_layout_at_other_widths() -> None:
     starter = {
         INPUT: (48, 4, 3, 3),

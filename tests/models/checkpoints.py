@@ -18,6 +18,12 @@ import torch
 from torch import Tensor
 
 VOCABULARY = 49408
+# The buffers of LDM's schedule in the order of its program; a file of SD1 or SD2 has all of them.
+SCHEDULE = (
+    "betas", "alphas_cumprod", "alphas_cumprod_prev", "sqrt_alphas_cumprod", "sqrt_one_minus_alphas_cumprod",
+    "log_one_minus_alphas_cumprod", "sqrt_recip_alphas_cumprod", "sqrt_recipm1_alphas_cumprod", "posterior_variance",
+    "posterior_log_variance_clipped", "posterior_mean_coef1", "posterior_mean_coef2",
+)  # fmt: skip
 LENGTH = 77
 
 
@@ -28,6 +34,7 @@ class Layout:
     up_depths: of each block on the way up, coarsest level first, where they differ from the way down (SSD-1B).
     middle_depth: None for a middle of one residual block; middle: False for none.
     guidance_width: of LCM's extra input. second_*: of SDXL's OpenCLIP encoder, None: as the first.
+    schedule: with the tables of the noise schedule that LDM keeps beside the weights.
     heads, groups: go into the file's metadata as 'easel.config' with `metadata=True`.
     """
 
@@ -52,6 +59,7 @@ class Layout:
     text_heads: int | None = None
     size_numbers: int = 0
     guidance_width: int = 0
+    schedule: bool = False
     extra: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -145,6 +153,8 @@ def original_tensors(layout: Layout, seed: int = 0) -> dict[str, Tensor]:
 def original_weights(layout: Layout, seed: int = 0) -> Weights:
     """Names and shapes of every tensor of the file, and what makes each one."""
     weights = Weights(seed)
+    for name in SCHEDULE if layout.schedule else ():
+        weights.random(name, 1000, scale=1.0)
     _unet(weights, layout, "model.diffusion_model.")
     _vae(weights, layout, "first_stage_model.")
     if layout.family == "SD1":
