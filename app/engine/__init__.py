@@ -2,7 +2,7 @@
 
 from app.engine.engine import BeforeGroup, Engine
 from app.engine.loading import Loading
-from app.engine.pipeline_manager import Load, PipelineManager
+from app.engine.pipeline_manager import Loader, Needs, PipelineManager, Thrift, Tier
 from app.engine.row import ModelChoice, Row
 from app.engine.runner import Runner
 from app.engine.scheduler import Scheduler, Waiting
@@ -10,12 +10,15 @@ from app.engine.scheduler import Scheduler, Waiting
 __all__ = [
     "BeforeGroup",
     "Engine",
-    "Load",
+    "Loader",
     "Loading",
     "ModelChoice",
+    "Needs",
     "PipelineManager",
     "Row",
     "Runner",
     "Scheduler",
+    "Thrift",
+    "Tier",
     "Waiting",
 ]

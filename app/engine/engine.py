@@ -10,16 +10,26 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
-from app.engine.pipeline_manager import PipelineManager
+from app.engine.pipeline_manager import PipelineManager, Tell
 from app.engine.row import ModelChoice, Row
-from app.engine.runner import Runner
+from app.engine.runner import NotFiniteUNet, Runner
 from app.engine.scheduler import Scheduler, Waiting
 from app.models import SDXL, LoadedModel, seamless, thumbnail
 from app.recipes import ModelFacts, Recipe, Tools
 from app.samplers import ModelSigmas
 from app.schema.errors import EaselError, UnexpectedFailure
-from app.schema.events import ModelLoading, RowAdvanced, RowDropped, RowEvent, RowFailed, RowFinished, RowPreviewed
+from app.schema.events import (
+    Loading,
+    ModelLoading,
+    RowAdvanced,
+    RowDropped,
+    RowEvent,
+    RowFailed,
+    RowFinished,
+    RowPreviewed,
+)
 from app.schema.memory import ModelMemory
 from app.schema.request import ImagePlan
 
@@ -27,6 +37,7 @@ logger = logging.getLogger(__name__)
 
 BeforeGroup = Callable[[list[tuple[str, int, int]]], None]
 PREVIEW_INTERVAL = 0.25
+LOADING_INTERVAL = 0.1
 
 
 class Engine:
@@ -58,6 +69,7 @@ class Engine:
         self._facts: dict[str, ModelFacts] = {}
         self._announced: ModelChoice | None = None
         self._last_choice: ModelChoice | None = None
+        self._last_job = ""
         self._listener: Callable[[RowEvent], None] = lambda event: None
         self._dropped: list[RowEvent] = []
 
@@ -90,7 +102,7 @@ class Engine:
     def reload(self) -> None:
         """Loads the model used last, if it is not in memory. Raises what the loader raises."""
         if self._last_choice is not None:
-            with self._pipelines.use(self._last_choice):
+            with self._pipelines.use(self._last_choice, tell=self._tell_load(self._last_choice)):
                 pass
 
     def pin(self, path: str) -> None:
@@ -137,8 +149,7 @@ class Engine:
         self._before_group([(row.plan.job, row.plan.image, row.done) for row in group])
         started = self._clock()
         try:
-            with self._pipelines.use(choice) as model:
-                failures = self._run(group, model)
+            failures = self._carry_out(group, choice)
         except Exception as problem:  # noqa: BLE001 - whatever it is, the other rows go on
             failures = dict.fromkeys(group, problem)
         seconds = (self._clock() - started) / len(group)
@@ -149,6 +160,25 @@ class Engine:
             events.extend(self._failed(row, error) if error else self._came_of(row, seconds))
         return events
 
+    def _carry_out(self, group: Sequence[Row], choice: ModelChoice) -> dict[Row, Exception]:
+        """One group; after NaN in the U-Net the same in the next higher precision, as long as there is one."""
+        if group[0].plan.job != self._last_job:
+            self._last_job = group[0].plan.job
+            self._pipelines.at_ease()
+        while True:
+            try:
+                with self._pipelines.use(choice, group[0].needs(), self._tell_load(choice)) as model:
+                    return self._run(group, model)
+            except NotFiniteUNet as problem:
+                higher = self._pipelines.raise_precision(choice)
+                if higher is None:
+                    return dict.fromkeys(group, problem)
+                name = Path(choice.checkpoint.path).name
+                text = f"The U-Net of {name} gave values that are not numbers; it now runs in {higher}."
+            logger.warning(text)
+            for row in group:
+                row.notices["unet_precision_raised"] = text
+
     def _run(self, group: Sequence[Row], model: LoadedModel) -> dict[Row, Exception]:
         """Begins or advances the rows of a group; returns those that failed, with the reason."""
         facts = self._facts_of(model)
@@ -158,6 +188,8 @@ class Engine:
         try:
             with _tiled(model, group[0].plan.resolved.request.tiling):
                 answers = dict(zip(group, self._runner.run(model, facts.sigmas, effects), strict=True))
+        except NotFiniteUNet:
+            raise
         except Exception:
             if len(group) == 1:
                 raise
@@ -187,7 +219,7 @@ class Engine:
             )
             for row in self._rows.values()
         ]
-        return [self._rows[number] for number in self._scheduler.next(waiting, self._pipelines.in_use)]
+        return [self._rows[number] for number in self._scheduler.next(waiting, self._pipelines.switch_cost)]
 
     def _came_of(self, row: Row, seconds: float) -> list[RowEvent]:
         plan = row.plan
@@ -196,8 +228,10 @@ class Engine:
             channels, height, width = row.picture.pixels.shape
             rgb = row.picture.pixels.permute(1, 2, 0).contiguous().numpy().tobytes()
             assert channels == 3
-            partial, facts = row.picture.partial, row.picture.facts
-            return [RowFinished(plan.job, plan.image, width, height, rgb, partial, facts, (), row.seconds)]
+            facts, notices = self._of_precision(row)
+            facts = (*row.picture.facts, *facts)
+            partial = row.picture.partial
+            return [RowFinished(plan.job, plan.image, width, height, rgb, partial, facts, notices, row.seconds)]
         if row.call == row.told:
             return []
         row.told = row.call
@@ -206,6 +240,20 @@ class Engine:
         if plan.job in self._watched and self._clock() - row.previewed >= PREVIEW_INTERVAL:
             return [advanced, *self._preview(row)]
         return [advanced]
+
+    def _of_precision(self, row: Row) -> tuple[tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]]:
+        """What the infotext and the user are told of parts that went to a higher precision."""
+        raised = self._pipelines.raised(row.choice)
+        facts = []
+        if "unet" in raised:
+            facts.append(("Precision", raised["unet"]))
+        if "vae" in raised:
+            facts.append(("VAE precision", raised["vae"]))
+            row.notices["vae_precision_raised"] = (
+                f"The VAE gave values that are not numbers in {row.choice.precision}; the picture was decoded in "
+                f"{raised['vae']}."
+            )
+        return tuple(facts), tuple(row.notices.items())
 
     def _preview(self, row: Row) -> list[RowEvent]:
         model = self._pipelines.kept(row.choice)
@@ -256,10 +304,31 @@ class Engine:
         return self._facts[model.fingerprint]
 
     def _loading(self, choice: ModelChoice) -> ModelLoading:
-        waiting = [row.plan for row in self._rows.values() if row.choice == choice]
-        return ModelLoading(
-            tuple({plan.job: None for plan in waiting}), f"Loading {waiting[0].resolved.checkpoint_name}"
-        )
+        name = Path(choice.checkpoint.path).stem
+        return ModelLoading(self._waiting_for(choice), f"Loading {name}")
+
+    def _waiting_for(self, choice: ModelChoice) -> tuple[str, ...]:
+        return tuple({row.plan.job: None for row in self._rows.values() if row.choice == choice})
+
+    def _tell_load(self, choice: ModelChoice) -> Tell:
+        """Hands a load's bytes to the listener, with words and megabytes a second, at most ten times a second."""
+        name = Path(choice.checkpoint.path).name
+        began = last = self._clock()
+        before = ""
+
+        def tell(part: str, done: int, total: int) -> None:
+            nonlocal last, before
+            now = self._clock()
+            if part == before and done < total and now - last < LOADING_INTERVAL:
+                return
+            last, before = now, part
+            rate = done / (now - began) if now > began else 0.0
+            words = (
+                f"Loading {Path(name).stem}: {part}, {done / 1e6:.0f} of {total / 1e6:.0f} MB, {rate / 1e6:.0f} MB/s"
+            )
+            self._listener(ModelLoading(self._waiting_for(choice), words, Loading(name, part, done, total, rate)))
+
+        return tell
 
     def _of(self, job: str) -> list[Row]:
         return [row for row in self._rows.values() if row.plan.job == job]

@@ -5,14 +5,24 @@ The only mutable state of a picture in work; owned by the engine and its thread.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
 
 from torch import Tensor
 
 from app.recipes import Decode, Effect, EncodeImage, EncodeText, Evaluate, ModelFacts, Picture, Recipe, Skip, Tools
 from app.schema.request import FileIdentity, ImagePlan
+
+PartName = Literal["text", "unet", "vae"]
+PARTS: tuple[PartName, ...] = ("text", "unet", "vae")
+_NEEDS: Mapping[type, tuple[PartName, ...]] = {
+    EncodeText: ("text",),
+    Evaluate: ("unet",),
+    EncodeImage: ("vae",),
+    Decode: ("vae",),
+}
+"""Of an effect that is not here, nothing is known: all parts are brought."""
 
 
 class ModelChoice(NamedTuple):
@@ -37,7 +47,7 @@ class Row:
     effect: what the recipe waits for, None before it has begun. done: effects carried out. call, calls, step: as last
     reported by guidance. denoised: the last guided latent [1, C, h, w]. seconds: device time spent on it.
     told: calls that events have told of. skipping: Skip is to be thrown in before the next effect.
-    picture: the result, once there is one. previewed: when the last thumbnail was made.
+    picture: the result, once there is one. previewed: when the last thumbnail was made. notices: for the user, by code.
     """
 
     number: int
@@ -56,6 +66,7 @@ class Row:
     skipping: bool = False
     picture: Picture | None = None
     previewed: float = 0.0
+    notices: dict[str, str] = field(default_factory=dict)
 
     def begin(self, facts: ModelFacts) -> None:
         """Starts the recipe and runs it to its first effect."""
@@ -83,6 +94,12 @@ class Row:
         if self.recipe is not None:
             self.recipe.close()
         self.recipe = self.effect = self.denoised = None
+
+    def needs(self) -> tuple[PartName, ...]:
+        """The parts of the model that the effect will run; none before the recipe has begun."""
+        if self.effect is None:
+            return ()
+        return _NEEDS.get(type(self.effect), PARTS)
 
     def group_key(self) -> Hashable | None:
         """Rows of one model with equal keys may share a call (design, 'Sharing a model call'); None: not begun."""

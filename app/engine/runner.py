@@ -7,7 +7,8 @@ opens inference mode; answers leave it as clones that hold no batch alive.
 from __future__ import annotations
 
 import gc
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -24,11 +25,20 @@ if TYPE_CHECKING:
     from app.models import LoadedModel
 
 
-class Runner:
-    """Carries out groups on whatever model it is lent. tokenizer: CLIP's, shared by all models."""
+class NotFiniteUNet(NotFiniteResult):
+    """A U-Net made NaN or infinity of sound input: another precision may help."""
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+
+class Runner:
+    """Carries out groups on whatever model it is lent.
+
+    tokenizer: CLIP's, shared by all models. offload: makes room beside the parts in use; False when there is none left
+    to make.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, offload: Callable[[], bool] = lambda: False) -> None:
         self._tokenizer = tokenizer
+        self._offload = offload
 
     def run(self, model: LoadedModel, sigmas: ModelSigmas, effects: Sequence[Effect]) -> list[Any]:
         """Answers in the order of the effects, which are all of one kind and one group key.
@@ -56,15 +66,21 @@ class Runner:
             if is_out_of_memory(error):
                 return None
             raise
-        return [answer.clone() if isinstance(answer, Tensor) else answer for answer in answers]
+        return [_outside(answer) for answer in answers]
 
     def _smallest(self, model: LoadedModel, sigmas: ModelSigmas, effect: Effect) -> Any:
-        """The last resort for one effect: one conditioning at a time, or the picture in tiles."""
+        """The last resort for one effect: one conditioning at a time, or the picture in tiles; then with whatever else
+        is in memory moved out of the way."""
         if isinstance(effect, Evaluate) and len(effect.conditionings) > 1:
             parts = [effect._replace(conditionings=(one,)) for one in effect.conditionings]
             return torch.cat([self.run(model, sigmas, [part])[0] for part in parts])
-        if _cells(model, effect) > TILE:
-            answers = self._attempt(model, sigmas, [effect], tile=TILE)
+        tile = TILE if _cells(model, effect) > TILE else None
+        if tile is not None:
+            answers = self._attempt(model, sigmas, [effect], tile)
+            if answers is not None:
+                return answers[0]
+        while self._offload():
+            answers = self._attempt(model, sigmas, [effect], tile)
             if answers is not None:
                 return answers[0]
         raise OutOfMemory(
@@ -95,6 +111,21 @@ class Runner:
 
 TILE = 64
 """Side in latent cells of the tiles of a picture that is too large to be decoded whole."""
+
+
+def _outside(answer: Any) -> Any:
+    """An answer as one may use and change it outside of inference mode, holding no batch alive."""
+    if isinstance(answer, Tensor):
+        return answer.clone()
+    if isinstance(answer, ConditioningSchedule):
+        copies = {id(one): _copied(one) for one in answer.conditionings}
+        return replace(answer, conditionings=tuple(copies[id(one)] for one in answer.conditionings))
+    return answer
+
+
+def _copied(conditioning: Conditioning) -> Conditioning:
+    tensors = {field.name: getattr(conditioning, field.name) for field in fields(conditioning)}
+    return replace(conditioning, **{name: value.clone() for name, value in tensors.items() if value is not None})
 
 
 def _cells(model: LoadedModel, effect: Effect) -> int:
@@ -152,7 +183,8 @@ def _call(model: LoadedModel, sigmas: ModelSigmas, rows: Sequence[tuple[Evaluate
     else:
         denoised = x - output * sigma
     if not bool(torch.isfinite(denoised).all()):
-        raise NotFiniteResult(
+        sound = bool(torch.isfinite(scaled).all()) and bool(torch.isfinite(context).all())
+        raise (NotFiniteUNet if sound else NotFiniteResult)(
             f"The U-Net gave values that are not numbers in {str(dtype).removeprefix('torch.')}.",
             hint="Choose another checkpoint; this one's weights are broken."
             if dtype == torch.float32

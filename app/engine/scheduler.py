@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Waiting(NamedTuple):
@@ -30,27 +30,29 @@ class Waiting(NamedTuple):
 class Scheduler:
     """Chooses the next group. One thread.
 
-    patience: seconds for which rows of the model in use are preferred while rows of another model wait.
+    patience: seconds for which models at hand are preferred while rows of a model that must be loaded wait.
     """
 
     def __init__(self, *, patience: float = 10.0, clock: Callable[[], float] = time.monotonic) -> None:
         self._patience = patience
         self._clock = clock
         self._spent: dict[str, float] = {}
-        self._other_model_since: float | None = None
-        self._in_use: Hashable | None = None
+        self._waits_since: dict[Hashable, float] = {}
 
     def charge(self, owner: str, seconds: float) -> None:
         """Adds measured device seconds to an owner's account."""
         self._spent[owner] = self._spent.get(owner, 0.0) + seconds
 
-    def next(self, waiting: Sequence[Waiting], in_use: Hashable | None) -> tuple[int, ...]:
-        """Numbers of the rows to run together, () when nothing waits. in_use: the model that is on the device."""
+    def next(self, waiting: Sequence[Waiting], switch_cost: Callable[[Any], float]) -> tuple[int, ...]:
+        """Numbers of the rows to run together, () when nothing waits.
+
+        switch_cost: of a choice of model, from 0, at hand, to 1, to be loaded; so is the share of the patience.
+        """
         self._settle_accounts({row.owner for row in waiting})
         ready = self._first_batches(waiting)
         if not ready:
             return ()
-        choice = self._choose_model(ready, in_use)
+        choice = self._choose_model(ready, switch_cost)
         candidates = [row for row in ready if row.choice == choice]
         leader = min(candidates, key=lambda row: (self._spent[row.owner], row.row))
         mates = [row for row in candidates if (row.job, row.batch) == (leader.job, leader.batch)]
@@ -72,20 +74,15 @@ class Scheduler:
             first[row.job] = min(first.get(row.job, row.batch), row.batch)
         return [row for row in waiting if row.batch == first[row.job]]
 
-    def _choose_model(self, ready: Sequence[Waiting], in_use: Hashable | None) -> Hashable:
-        if in_use != self._in_use:
-            self._in_use = in_use
-            self._other_model_since = None
-        others = [row for row in ready if row.choice != in_use]
-        if len(others) == len(ready):
-            self._other_model_since = None
-            return min(ready, key=lambda row: (self._spent[row.owner], row.row)).choice
-        if not others:
-            self._other_model_since = None
-            return in_use
-        if self._other_model_since is None:
-            self._other_model_since = self._clock()
-        if self._clock() - self._other_model_since < self._patience:
-            return in_use
-        # Patience begins anew when the change has happened, not here: the engine asks again before it loads.
-        return min(others, key=lambda row: (self._spent[row.owner], row.row)).choice
+    def _choose_model(self, ready: Sequence[Waiting], switch_cost: Callable[[Any], float]) -> Hashable:
+        """A model at hand, unless another has waited for its time: then that one, until it is at hand."""
+        costs = {choice: switch_cost(choice) for choice in dict.fromkeys(row.choice for row in ready)}
+        now = self._clock()
+        self._waits_since = {choice: self._waits_since.get(choice, now) for choice, cost in costs.items() if cost > 0}
+        late = {choice for choice, since in self._waits_since.items() if now - since >= self._patience * costs[choice]}
+        at_hand = {choice for choice, cost in costs.items() if cost == 0}
+        # With nothing at hand no time is lost by a change: the next in turn it is.
+        chosen = late or at_hand or set(costs)
+        return min(
+            (row for row in ready if row.choice in chosen), key=lambda row: (self._spent[row.owner], row.row)
+        ).choice

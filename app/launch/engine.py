@@ -17,25 +17,44 @@ from app.schema.flags import LaunchOptions
 
 logger = logging.getLogger(__name__)
 
+HOST_SHARE = 0.5
+CARD_SHARE = 0.75
+"""Of the machine's memory and of a graphics card's: what models may take. The rest is for pictures in work."""
+
 
 def make_engine(options: LaunchOptions, extensions: ExtensionHost, before_group: BeforeGroup) -> Engine:
     """The engine on the device that the flags name; called on the engine's thread. Imports torch."""
     # Late on purpose: the page answers before torch is imported.
     from app.engine import Engine as TorchEngine  # noqa: PLC0415
-    from app.engine import Loading, PipelineManager, Runner, Scheduler  # noqa: PLC0415
+    from app.engine import Loading, PipelineManager, Runner, Scheduler, Tier  # noqa: PLC0415
     from app.language import Tokenizer  # noqa: PLC0415
-    from app.models import choose_device, memory_of  # noqa: PLC0415
+    from app.models import choose_device, eight_bit_format, host_memory, memory_of  # noqa: PLC0415
     from app.recipes import generate  # noqa: PLC0415
 
     extensions.load_for_engine()
     device = choose_device(options.wanted_device)
     logger.info("Drawing on %s", device)
-    loading = Loading(device, no_half=options.no_half, no_half_vae=options.no_half_vae)
+    loading = Loading(
+        device,
+        no_half=options.no_half,
+        no_half_vae=options.no_half_vae,
+        eight_bits=eight_bit_format(options.unet_in_fp8) if options.unet_in_fp8 else None,
+        attention="xformers" if options.xformers else "sdpa",
+    )
+    own = 0 if device.type in ("cpu", "mps") else memory_of(device)
+    machine = host_memory()
+    pipelines = PipelineManager(
+        loading,
+        device=device,
+        host=Tier(0 if options.lowram and own else int(machine * HOST_SHARE), machine),
+        card=Tier(int(own * CARD_SHARE), own) if own else None,
+        thrift=options.thrift if own else "",
+    )
     return TorchEngine(
-        PipelineManager(loading, budget=memory_of(device) // 2),
+        pipelines,
         generate,
         scheduler=Scheduler(),
-        runner=Runner(Tokenizer()),
+        runner=Runner(Tokenizer(), pipelines.offload),
         before_group=before_group,
     )
 
@@ -68,8 +87,11 @@ class Precision:
         return choose_precision(device.type, word, no_half=options.no_half).name
 
 
-def device_memory() -> Mapping[str, Any]:
-    """A1111's `cuda` part of the memory route, in bytes; asks torch only where it is imported already."""
+def device_memory(wanted: str | None = None) -> Mapping[str, Any]:
+    """A1111's `cuda` part of the memory route, in bytes; asks torch only where it is imported already.
+
+    wanted: the device that the flags name; torch's current one where they name none.
+    """
     if "torch" not in sys.modules:
         return {"error": "unavailable"}
     # Not new, but perhaps half done on the engine's thread: this waits until it is whole.
@@ -78,8 +100,11 @@ def device_memory() -> Mapping[str, Any]:
     # Where nothing draws on CUDA yet, asking would make a context and take some hundred megabytes for it.
     if not torch.cuda.is_initialized():
         return {"error": "unavailable"}
-    free, total = torch.cuda.mem_get_info()
-    counted = torch.cuda.memory_stats()
+    device = torch.device(wanted or "cuda")
+    if device.type != "cuda":
+        return {"error": "unavailable"}
+    free, total = torch.cuda.mem_get_info(device)
+    counted = torch.cuda.memory_stats(device)
     kinds = {"active": "active_bytes", "allocated": "allocated_bytes", "reserved": "reserved_bytes"}
     return {
         "system": {"free": free, "used": total - free, "total": total},

@@ -4,14 +4,17 @@ Importing the package brings torch and nothing heavier; diffusers and transforme
 """
 
 from app.models.attention import choose_attention, seamless, use_attention
-from app.models.device import choose_device, is_out_of_memory, memory_of
+from app.models.device import choose_device, host_memory, is_out_of_memory, memory_of
+from app.models.eight_bit import computes_in, eight_bit_format, store_in_eight_bits
 from app.models.families import FAMILIES, SD1, SD2, SDXL, SDXL_REFINER, Family, PredictionType, TextEncoderFacts
 from app.models.file_facts import CONFIG_KEY, V_MARKER, ZERO_TERMINAL_SNR_MARKER, describe
 from app.models.loader import load_checkpoint, load_vae
+from app.models.memory import Taken, move, stream, taken
 from app.models.model import LoadedModel, Recommended, TokenVectors, alphas_cumprod, fingerprint
-from app.models.precision import Precision, choose_precision
+from app.models.precision import Precision, choose_precision, higher_precision, precision_word
 from app.models.previews import fit_preview, thumbnail
 from app.models.progress import Progress
+from app.models.survey import Survey, survey_checkpoint, survey_vae
 from app.models.text_encoder import EncodedText, TextEncoder
 from app.models.tiny_decoder import TinyDecoder, load_tiny_decoder, tiny_decoder_for
 from app.models.vae import Vae
@@ -34,6 +37,8 @@ __all__ = [
     "PredictionType",
     "Progress",
     "Recommended",
+    "Survey",
+    "Taken",
     "TextEncoder",
     "TextEncoderFacts",
     "TinyDecoder",
@@ -43,15 +48,26 @@ __all__ = [
     "choose_attention",
     "choose_device",
     "choose_precision",
+    "computes_in",
     "describe",
+    "eight_bit_format",
     "fingerprint",
     "fit_preview",
+    "higher_precision",
+    "host_memory",
     "is_out_of_memory",
     "load_checkpoint",
     "load_tiny_decoder",
     "load_vae",
     "memory_of",
+    "move",
+    "precision_word",
     "seamless",
+    "store_in_eight_bits",
+    "stream",
+    "survey_checkpoint",
+    "survey_vae",
+    "taken",
     "thumbnail",
     "tiny_decoder_for",
     "use_attention",

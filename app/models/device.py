@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import psutil
 import torch
 
@@ -18,6 +20,9 @@ _FULL = (
 )
 
 
+_CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
+
+
 def choose_device(wanted: str | None = None) -> torch.device:
     """The wanted device, or the best there is: CUDA, Apple's, the CPU.
 
@@ -25,11 +30,11 @@ def choose_device(wanted: str | None = None) -> torch.device:
     """
     if wanted is None:
         if torch.cuda.is_available():
-            return torch.device("cuda")
+            return torch.device("cuda", torch.cuda.current_device())
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
-        device = torch.device(wanted)
-        torch.empty(1, device=device)
+        # With its number, as tensors say it: 'cuda' and 'cuda:0' are not equal.
+        device = torch.empty(1, device=torch.device(wanted)).device
     except (RuntimeError, AssertionError, ImportError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InvalidField(
@@ -47,8 +52,18 @@ def is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, RuntimeError) and any(words in str(error) for words in _FULL)
 
 
+def host_memory() -> int:
+    """Bytes of memory that this process may use in all: the machine's, or what a container leaves it."""
+    total = int(psutil.virtual_memory().total)
+    try:
+        limit = _CONTAINER_LIMIT.read_text().strip()
+    except OSError:  # not Linux, or without control groups of version 2
+        return total
+    return min(total, int(limit)) if limit.isdecimal() else total
+
+
 def memory_of(device: torch.device) -> int:
     """Bytes of memory that the device has in all; the machine's for the CPU and Apple's."""
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)
-    return int(psutil.virtual_memory().total)
+    return host_memory()

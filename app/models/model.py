@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from app.files.model_file import Identity
+from app.models.eight_bit import computes_in
 from app.models.families import Family, PredictionType
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class LoadedModel:
     networks: fingerprints of the networks now applied, in order; kept by PipelineManager.
     architecture: equal for two models whose modules can take each other's weights.
     report: sentences about the file that a person may want to read (keys that were ignored and the like).
+    compute_device: where it computes, if its parts may lie elsewhere in between; None: where the U-Net lies.
     """
 
     family: Family
@@ -73,6 +75,7 @@ class LoadedModel:
     networks: tuple[str, ...] = ()
     architecture: object = None
     report: tuple[str, ...] = ()
+    compute_device: torch.device | None = None
 
     @property
     def sigmas(self) -> Tensor:
@@ -81,13 +84,14 @@ class LoadedModel:
 
     @property
     def device(self) -> torch.device:
-        """Where the U-Net lives."""
-        return next(self.unet.parameters()).device
+        """Where it computes; the U-Net is there whenever it runs."""
+        device: torch.device = self.compute_device or next(self.unet.parameters()).device
+        return device
 
     @property
     def dtype(self) -> torch.dtype:
-        """Precision that the U-Net computes in."""
-        return next(self.unet.parameters()).dtype
+        """Precision that the U-Net computes in, whatever its weights are stored in."""
+        return computes_in(self.unet)
 
     def parts(self) -> Iterator[tuple[str, nn.Module]]:
         """Name and module of every part: 'unet', 'vae', 'text_encoders.0', ..."""

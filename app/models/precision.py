@@ -36,6 +36,22 @@ _WANTED = {
 }
 
 
+def precision_word(dtype: torch.dtype) -> str:
+    """'fp32', 'bf16' or 'fp16'."""
+    return _NAMES[dtype]
+
+
+def higher_precision(dtype: torch.dtype, device: torch.device) -> torch.dtype | None:
+    """What a model that gave NaN is tried in next, None after float32.
+
+    bfloat16 reaches as far as float32 in the memory of float16, so it comes first where the device computes in it.
+    """
+    if dtype == torch.float32:
+        return None
+    fast = device.type == "cpu" or (device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False))
+    return torch.bfloat16 if dtype == torch.float16 and fast else torch.float32
+
+
 def choose_precision(
     device: str, wanted: str = "", *, no_half: bool = False, no_half_vae: bool = False, bf16: bool = True
 ) -> Precision:

@@ -28,6 +28,7 @@ class Vae:
 
     module: diffusers' AutoencoderKL. scaling_factor: latent of the U-Net over latent of the module.
     file: None when it is the one baked into the checkpoint. name: for messages and the infotext.
+    architecture: equal for two whose modules can take each other's weights.
     """
 
     module: Any
@@ -35,6 +36,7 @@ class Vae:
     pixels_per_latent: int = 8
     file: Identity | None = None
     name: str = ""
+    architecture: object = None
 
     @property
     def dtype(self) -> torch.dtype:

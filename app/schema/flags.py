@@ -91,6 +91,13 @@ class LaunchOptions(BaseModel):
     ] = "autocast"
     no_half: Annotated[bool, Flag("the model in fp32")] = False
     no_half_vae: Annotated[bool, Flag("the VAE in fp32")] = False
+    medvram: Annotated[bool, Flag("on the graphics card one part of a model at a time; slower")] = False
+    medvram_sdxl: Annotated[bool, Flag("the same for SDXL only")] = False
+    lowvram: Annotated[bool, Flag("on the graphics card one block of the U-Net at a time; much slower")] = False
+    lowram: Annotated[bool, Flag("models go from the graphics card to the disk, not to the machine's memory")] = False
+    unet_in_fp8_e4m3fn: Annotated[bool, Flag("the U-Net's weights stored in 8 bits, computed with in full")] = False
+    unet_in_fp8_e5m2: Annotated[bool, Flag("the same in a format that reaches further and is coarser")] = False
+    xformers: Annotated[bool, Flag("attention by xformers, where its kernel works on the device")] = False
 
     no_hashing: Annotated[bool, Flag("do not compute sha256 of checkpoints")] = False
     loglevel: Annotated[
@@ -138,6 +145,22 @@ class LaunchOptions(BaseModel):
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         return None if path is None else path.expanduser().absolute()
+
+    @property
+    def thrift(self) -> Literal["", "medvram", "medvram-sdxl", "lowvram"]:
+        """How sparingly the graphics card is used; the most sparing flag counts, and none leaves it to the card."""
+        if self.lowvram:
+            return "lowvram"
+        if self.medvram:
+            return "medvram"
+        return "medvram-sdxl" if self.medvram_sdxl else ""
+
+    @property
+    def unet_in_fp8(self) -> Literal["", "e4m3fn", "e5m2"]:
+        """The 8-bit format that the U-Net's weights are stored in, "" for none."""
+        if self.unet_in_fp8_e4m3fn:
+            return "e4m3fn"
+        return "e5m2" if self.unet_in_fp8_e5m2 else ""
 
     @property
     def host(self) -> str:
@@ -236,8 +259,7 @@ _FOLDER = "put or link the files into the folder of that name below --models-dir
 _SETTINGS = "leave it out: settings are kept in the data folder (--data-dir)"
 
 _NOT_YET = (
-    _Line("--medvram --medvram-sdxl --lowvram --lowram", _MEMORY),
-    _Line("--xformers --force-enable-xformers --xformers-flash-attention", _ATTENTION),
+    _Line("--force-enable-xformers --xformers-flash-attention", _ATTENTION),
     _Line("--opt-sub-quad-attention --opt-split-attention --opt-split-attention-v1", _ATTENTION),
     _Line("--opt-split-attention-invokeai --disable-opt-split-attention --opt-channelslast", _ATTENTION),
     _Line("--sub-quad-q-chunk-size --sub-quad-kv-chunk-size --sub-quad-chunk-threshold", _ATTENTION, "value"),

@@ -31,7 +31,7 @@ no-prompt-history unix-filenames-sanitization filenames-max-length deepdanbooru 
 max-batch-count show-negative-prompt gradio-queue gradio-img2img-tool gradio-inpaint-tool ngrok-region add-stop-route
 enable-console-prompts
 """
-OURS = {"device", "no-browser"}
+OURS = {"device", "no-browser", "unet-in-fp8-e4m3fn", "unet-in-fp8-e5m2"}
 
 
 def options(*arguments: str, environ: dict[str, str] | None = None) -> LaunchOptions:
@@ -142,9 +142,9 @@ def test_what_cannot_be_meant_is_told_with_what_comes_near(arguments: list[str],
 
 def test_several_refused_flags_are_told_at_once() -> None:
     with pytest.raises(NotServedYet) as refusal:
-        options("--medvram", "--disable-safe-unpickle")
+        options("--opt-split-attention", "--disable-safe-unpickle")
     first, second = str(refusal.value).splitlines()
-    assert first.startswith("--medvram is not served yet: leave it out")
+    assert first.startswith("--opt-split-attention is not served yet: leave it out")
     assert second.startswith("--disable-safe-unpickle is refused: A checkpoint that carries code can take over")
 
 
@@ -155,9 +155,9 @@ def test_commandline_args_come_before_what_is_typed() -> None:
 
 def test_ignore_cmd_args_errors_tells_and_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
     lenient = {"IGNORE_CMD_ARGS_ERRORS": "1"}
-    assert options("--medvram", "--frobnicate", "--api", environ=lenient).api is True
+    assert options("--opt-split-attention", "--frobnicate", "--api", environ=lenient).api is True
     told = capsys.readouterr().err
-    assert "--medvram is not served yet" in told
+    assert "--opt-split-attention is not served yet" in told
     assert "There is no --frobnicate." in told
 
 

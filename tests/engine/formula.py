@@ -9,7 +9,8 @@ from typing import Any
 import torch
 
 from app.conditioning import Conditioning, ConditioningSchedule
-from app.engine import Engine, PipelineManager, Scheduler
+from app.engine import Engine, ModelChoice, Needs, PipelineManager, Scheduler, Tier
+from app.models import Survey
 from app.models.families import SD1
 from app.recipes import Decode, EncodeText, Evaluate, generate
 from app.schema.request import FileIdentity, GenerationRequest, ImagePlan, ResolvedRequest
@@ -47,17 +48,53 @@ class FormulaRunner:
         return grey.repeat_interleave(8, 1).repeat_interleave(8, 2)
 
 
-def fake_model(choice: Any) -> Any:
+class FormulaLoader:
+    """Loads nothing but the name. loaded: the checkpoints in order; one called 'broken' cannot be loaded."""
+
+    def __init__(self) -> None:
+        self.loaded: list[str] = []
+
+    def survey(self, choice: ModelChoice, *, unet: Any, vae: Any) -> Needs:
+        size = choice.checkpoint.size
+        return Needs(Survey(size, size, None), Survey(0, 0, None))
+
+    def vae(self, choice: ModelChoice, device: Any, dtype: Any, into: Any, tell: Any) -> Any:
+        return Facts(module=Sized(0), dtype=torch.float32)
+
+    def checkpoint(self, choice: ModelChoice, device: Any, dtype: Any, into: Any, tell: Any, vae: Any) -> Any:
+        if choice.checkpoint.path == "broken":
+            raise RuntimeError("cannot be loaded")
+        self.loaded.append(choice.checkpoint.path)
+        return fake_model(choice)
+
+    def join(self, model: Any, vae: Any, choice: ModelChoice) -> None:
+        model.vae = vae
+
+
+class Facts(SimpleNamespace):
+    """A namespace that may be referred to weakly, as models may."""
+
+
+class Sized(torch.nn.Module):
+    """Takes some bytes and does nothing."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.config = SimpleNamespace(in_channels=4)
+        self.register_buffer("weights", torch.zeros(size, dtype=torch.uint8))
+
+
+def fake_model(choice: ModelChoice) -> Any:
     """As much of a LoadedModel as the engine looks at."""
-    return SimpleNamespace(
+    return Facts(
         family=SD1,
-        unet=SimpleNamespace(config=SimpleNamespace(in_channels=4)),
+        unet=Sized(choice.checkpoint.size),
+        text_encoders=(),
         device=torch.device("cpu"),
         fingerprint=choice.checkpoint.path,
         networks=(),
         alphas_cumprod=torch.cumprod(1 - torch.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2, 0),
         preview=SD1.preview,
-        bytes=lambda: choice.checkpoint.size,
     )
 
 
@@ -80,22 +117,15 @@ def image_plans(
 
 def formula_engine(*, budget: int = 150, **scheduling: Any) -> tuple[Engine, FormulaRunner, list[str]]:
     """An engine, its runner, and the list of checkpoints as they are loaded. budget: of the pipeline manager."""
-    loaded: list[str] = []
-
-    def load(choice: Any) -> Any:
-        if choice.checkpoint.path == "broken":
-            raise RuntimeError("cannot be loaded")
-        loaded.append(choice.checkpoint.path)
-        return fake_model(choice)
-
+    loader = FormulaLoader()
     runner = FormulaRunner()
     engine = Engine(
-        PipelineManager(load, budget=budget),
+        PipelineManager(loader, device=torch.device("cpu"), host=Tier(budget, budget)),
         generate,
         scheduler=Scheduler(**scheduling),
         runner=runner,  # type: ignore[arg-type]  # the same one method
     )
-    return engine, runner, loaded
+    return engine, runner, loader.loaded
 
 
 def run_to_end(engine: Engine, limit: int = 10_000) -> list[Any]:

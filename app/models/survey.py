@@ -1,0 +1,66 @@
+"""Survey: what a checkpoint or VAE will take in memory, told from its file's header before anything is read.
+
+Counts; builds no model and judges no architecture.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from app.models.architecture import family_of
+from app.models.checkpoint_file import open_checkpoint, open_vae
+from app.models.precision import Precision
+from app.models.weights import Weights, bytes_below
+from app.schema.errors import UnsupportedModel
+
+_VAE = "first_stage_model."
+
+
+class Survey(NamedTuple):
+    """memory: bytes that it will take, without those that it will share with the file. stored: bytes of the file that
+    will be read. signature: equal for two that can very likely take each other's weights."""
+
+    memory: int
+    stored: int
+    signature: object
+
+
+def survey_checkpoint(path: str | Path, precision: Precision, device: torch.device, *, needs_vae: bool) -> Survey:
+    """U-Net and text encoders. needs_vae: whether the file must hold a VAE too.
+
+    Raises as load_checkpoint does.
+    """
+    file = open_checkpoint(path)
+    family = family_of(file)
+    if needs_vae and not bytes_below(file, family.vae_prefix):
+        raise UnsupportedModel(f"{file.path.name} holds no VAE.", hint="Choose a VAE file for it.")
+    texts = tuple(text.prefix for text in family.text_encoders)
+    memory = _memory(file, (family.unet_prefix,), precision.unet, device) + _memory(file, texts, precision.text, device)
+    prefixes = (family.unet_prefix, *texts)
+    signature = (family.name, precision.unet, precision.text, _shapes(file, prefixes))
+    return Survey(memory, bytes_below(file, *prefixes), signature)
+
+
+def survey_vae(path: str | Path, dtype: torch.dtype, device: torch.device) -> Survey:
+    """A VAE, alone or in a checkpoint. Raises as load_vae does."""
+    file = open_vae(path)
+    prefix = _VAE if any(name.startswith(_VAE) for name in file.shapes) else ""
+    return Survey(_memory(file, (prefix,), dtype, device), bytes_below(file, prefix), (dtype, _shapes(file, (prefix,))))
+
+
+def _memory(file: Weights, prefixes: tuple[str, ...], dtype: torch.dtype, device: torch.device) -> int:
+    """On a CPU, weights that are stored as they are wanted stay mapped and take nothing."""
+    sizes = (
+        math.prod(shape) * dtype.itemsize
+        for name, shape in file.shapes.items()
+        if name.startswith(prefixes) and not (device.type == "cpu" and file.dtypes[name] == dtype)
+    )
+    return sum(sizes)
+
+
+def _shapes(file: Weights, prefixes: tuple[str, ...]) -> int:
+    return hash(frozenset((name, shape) for name, shape in file.shapes.items() if name.startswith(prefixes)))
