@@ -24,13 +24,6 @@ NAME is a name, title or hash of the library, or a path. `webui.py models ACTION
 """
 
 
-def _download(arguments: Sequence[str], environ: Mapping[str, str], factories: Factories) -> int:
-    # Late: it brings the clients of the sites, which the others do without.
-    from app.cli.download import run as download  # noqa: PLC0415
-
-    return download(arguments, environ, factories)
-
-
 ACTIONS: dict[str, Action] = {
     "list": model_list.run,
     "info": model_info.run,
