@@ -5,9 +5,11 @@ from app.api.downloads import downloads_router
 from app.api.errors import error_of, install_error_handlers
 from app.api.events import events_router
 from app.api.jobs import jobs_router
+from app.api.memory import memory_router
 from app.api.models import models_router
 from app.api.sdapi import sdapi_router
 from app.api.sdapi_lists import lists_router
+from app.api.sdapi_networks import networks_router
 
 __all__ = [
     "create_application",
@@ -17,6 +19,8 @@ __all__ = [
     "install_error_handlers",
     "jobs_router",
     "lists_router",
+    "memory_router",
     "models_router",
+    "networks_router",
     "sdapi_router",
 ]

@@ -29,6 +29,7 @@ from app.files import (
 )
 from app.files.sidecars import PREVIEW_ENDINGS
 from app.jobs import Jobs
+from app.schema.errors import Forbidden
 
 Kind = Literal[KINDS]  # type: ignore[valid-type]
 TheCaller = Annotated[Caller, Depends(caller_of)]
@@ -117,19 +118,30 @@ def models_router(library: ModelLibrary, jobs: Jobs, thumbnails: Thumbnails) -> 
         return FileResponse(path, media_type="image/webp", headers=_FOR_EVER)
 
     @router.put("/models/{kind}/{id}/user-metadata")
-    def set_user_metadata(kind: Kind, id: str, changes: UserMetadata) -> dict[str, Any]:
+    def set_user_metadata(kind: Kind, id: str, changes: UserMetadata, caller: TheCaller) -> dict[str, Any]:
         """Writes the given fields into the sidecar beside the file, where A1111 looks for them; answers the card."""
+        require_known(caller)
         write_user_metadata(cards.find(kind, id), changes.model_dump(by_alias=True, exclude_unset=True))
         return cards.one(kind, id)
 
     @router.put("/models/{kind}/{id}/preview")
     def set_preview(kind: Kind, id: str, picture: PictureOfJob, caller: TheCaller) -> dict[str, Any]:
         """Makes one of the caller's pictures the preview of a file; answers the card."""
+        require_known(caller)
         file = cards.find(kind, id)
         write_preview(file, *preview_from(jobs.image_file(picture.job, picture.index, caller.scope)))
         return cards.one(kind, id)
 
     return router
+
+
+def require_known(caller: Caller) -> None:
+    """Raises Forbidden for visitors without a login of a server that others reach: they change no files."""
+    if caller.user is None and not caller.sees_all:
+        raise Forbidden(
+            "Notes and previews are changed by people with a login.",
+            hint="Start the server with --gradio-auth, or use it on its own machine.",
+        )
 
 
 def preview_from(path: Path) -> tuple[bytes, str]:

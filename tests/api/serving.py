@@ -9,7 +9,16 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from app.access import Access
-from app.api import create_application, events_router, jobs_router, lists_router, models_router, sdapi_router
+from app.api import (
+    create_application,
+    events_router,
+    jobs_router,
+    lists_router,
+    memory_router,
+    models_router,
+    networks_router,
+    sdapi_router,
+)
 from app.files import Folders, Images, ModelLibrary, Thumbnails
 from app.jobs import (
     AddHashes,
@@ -93,6 +102,8 @@ def build_server(
     app.include_router(jobs_router(jobs))
     app.include_router(events_router(jobs, heartbeat))
     app.include_router(models_router(library, jobs, Thumbnails(folders.state / "thumbnails")))
+    app.include_router(memory_router(jobs, library))
+    app.include_router(networks_router(jobs, library, resolver))
     app.include_router(sdapi_router(jobs, library, settings, resolver))
     app.include_router(lists_router(library, styles, {}, lambda: {}))
     return Server(app, jobs, folders, settings, library, resolver, styles, store, worker, lock)

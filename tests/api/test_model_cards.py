@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -217,12 +218,24 @@ def test_a_picture_of_ones_own_becomes_a_preview(server: Server, client: TestCli
 
 
 def test_somebody_elses_picture_does_not_become_a_preview(servers: Callable[..., Server]) -> None:
-    server = servers(access=Access(personal=False))
+    server = servers(access=Access(page_logins={"ann": "a", "bob": "b"}))
     add_lora(server, "ann")
-    mine, other = client_of(server, "10.0.0.1"), client_of(server, "10.0.0.2")
+    mine, other = (
+        client_of(server, Authorization=f"Basic {b64encode(login).decode()}") for login in (b"ann:a", b"bob:b")
+    )
     job = mine.post("/api/jobs", json={"prompt": "a cat", "width": 64, "height": 64, "steps": 1}).json()["id"]
     server.jobs.wait(job, 20)
     (card,) = cards(other)["models"]
     body = {"job": job, "index": 0}
     assert other.put(f"/api/models/lora/{card['id']}/preview", json=body).status_code == 404
     assert mine.put(f"/api/models/lora/{card['id']}/preview", json=body).status_code == 200
+
+
+def test_strangers_on_an_open_server_change_no_files(servers: Callable[..., Server]) -> None:
+    server = servers(access=Access(personal=False))
+    path = add_lora(server, "ann")
+    client = client_of(server, "10.0.0.1")
+    (card,) = cards(client)["models"]
+    for rest, body in (("user-metadata", {"notes": "x"}), ("preview", {"job": "x", "index": 0})):
+        assert client.put(f"/api/models/lora/{card['id']}/{rest}", json=body).status_code == 403
+    assert not path.with_suffix(".json").exists()

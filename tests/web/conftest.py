@@ -69,6 +69,20 @@ def new_context(browser: Browser) -> Iterator[Callable[..., BrowserContext]]:
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
     """Open to several people, so that each browser sees its own jobs alone."""
+    with site_with(tmp_path, Access(personal=False)) as made:
+        yield made
+
+
+@pytest.fixture
+def own_site(tmp_path: Path) -> Iterator[Site]:
+    """Of the only person at this machine, who may change its files."""
+    with site_with(tmp_path, Access()) as made:
+        yield made
+
+
+@contextmanager
+def site_with(folder: Path, access: Access) -> Iterator[Site]:
+    """A running server with the page and these rules."""
     engines: list[Gate] = []
 
     def make_engine(before_group: BeforeGroup) -> Engine:
@@ -76,7 +90,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
         engines[-1].pause = 0.11  # progress is told ten times a second, so that this shows every step
         return engines[-1]
 
-    server = build_server(tmp_path, make_engine, Access(personal=False))
+    server = build_server(folder, make_engine, access)
     mount_page(
         server.app,
         jobs=server.jobs,

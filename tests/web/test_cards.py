@@ -257,7 +257,8 @@ def test_five_thousand_cards_do_not_lag(page: Page, site: Site) -> None:
     assert frames["middle"] < 100
 
 
-def test_a_picture_shown_becomes_the_preview(page: Page, site: Site) -> None:
+def test_a_picture_shown_becomes_the_preview(own_site: Site, new_context: NewContext) -> None:
+    site, page = own_site, opened(new_context().new_page(), own_site.address)
     add_lora(site, "ink")
     fill_small(page)
     page.click("#txt2img_generate")
@@ -275,7 +276,8 @@ def test_a_picture_shown_becomes_the_preview(page: Page, site: Site) -> None:
         assert preview.size == (64, 64)
 
 
-def test_notes_are_written_into_a1111s_sidecar(page: Page, site: Site) -> None:
+def test_notes_are_written_into_a1111s_sidecar(own_site: Site, new_context: NewContext) -> None:
+    site, page = own_site, opened(new_context().new_page(), own_site.address)
     path = add_lora(site, "ink")
     path.with_suffix(".json").write_text(json.dumps({"sd version": "SD1", "civitai id": 7}))
     tab(page, "Lora")
