@@ -184,6 +184,11 @@ def checked(model: type[BaseModel], given: Mapping[str, Any]) -> tuple[dict[str,
     return {}, wrong
 
 
+def request_fields(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Texts as values of a request's fields; for each other field what is wrong with it."""
+    return checked(GenerationRequest, given)
+
+
 def _is_bool(model: type[BaseModel], name: str) -> bool:
     return name in model.model_fields and model.model_fields[name].annotation is bool
 
