@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torch import Tensor
 
+from app.schema.errors import BlobNotFound
+
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from app.conditioning import Conditioning
     from app.language import TextUnit
     from app.models import Family
@@ -94,13 +98,19 @@ class ModelFacts:
     device: str
 
 
+def _no_pictures(digest: str) -> Image:
+    raise BlobNotFound("There is no store of pictures here.", hint="Draw from text.")
+
+
 @dataclass(frozen=True)
 class Tools:
     """What the engine lends a recipe besides answers.
 
     report(call, calls, step, denoised): after each guided model call; call counts from 1, `calls` is the number
     planned, denoised is the guided latent [1, C, h, w], which the caller may keep but not change.
+    picture(hash): a picture that the request names, RGB or RGBA, upright. Raises BlobNotFound, InvalidImage.
     """
 
     model: ModelFacts
     report: Callable[[int, int, int, Tensor], None]
+    picture: Callable[[str], Image] = _no_pictures

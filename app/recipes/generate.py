@@ -1,41 +1,93 @@
-"""txt2img from top to bottom: prompts, noise, sampling, picture.
+"""txt2img, img2img and inpaint from top to bottom: source, prompts, noise, sampling, picture.
 
-Knows the order of things; samplers, guidance and prompt rules know the things.
+Knows the order of things; samplers, guidance, masks and prompt rules know the things.
 """
 
 from __future__ import annotations
 
+from collections.abc import Generator
+
+from torch import Tensor
+
 from app.language import Timing
-from app.recipes.effects import Decode, ModelFacts, Picture, Recipe, Tools
+from app.recipes.effects import Decode, EncodeImage, ModelFacts, Picture, Recipe, Tools
 from app.recipes.guidance import guided
-from app.recipes.image_channels import channels_without_picture, reads_mask
+from app.recipes.image_channels import channels_without_picture, reads_mask, reads_picture
 from app.recipes.path import image_noise, own_levels, require_falling, sampler_options, schedule_options
 from app.recipes.prompts import read_prompts
-from app.samplers import SAMPLERS, calls_planned, model_calls, plan
+from app.recipes.repaint import repainted
+from app.recipes.source import Source, encode_source, prepare
+from app.samplers import SAMPLERS, ImageNoise, ModelSigmas, NoiseOptions, Plan, calls_planned, model_calls
+from app.samplers import plan as plan_from_noise
+from app.samplers import plan_img2img as plan_from_picture
+from app.schema.choices import find_sampler
 from app.schema.request import GenerationRequest, ImagePlan
 
 
 def generate(image: ImagePlan, tools: Tools) -> Recipe:
-    """One picture from its plan."""
+    """One picture from its plan; they differ only in the first latent and in what is done around the steps."""
     request, model = image.resolved.request, tools.model
     height, width = request.height // model.pixels_per_latent, request.width // model.pixels_per_latent
     levels = own_levels(request, model)
-    named = (request.sampler, request.schedule, request.steps)
-    path = require_falling(plan(*named, levels or model.sigmas, schedule_options(request)))
+    path = _path(request, levels or model.sigmas)
+    source = yield from _source(image, tools, height, width)
     noise = image_noise(image, model, height, width)
-    start = path.start(noise.first_noise(), sgm_noise_multiplier=request.sgm_noise_multiplier)
+    start = _start(request, path, noise.first_noise(), source)
     timing = Timing(calls_planned(request.sampler, request.steps), old_rule=request.old_prompt_editing)
     guidance = yield from read_prompts(request, model, timing, request.height, request.width)
-    beside = yield from channels_without_picture(model, height, width)
-    guidance = guidance._replace(image=beside, levels=levels)
+    beside = source.image if source else (yield from channels_without_picture(model, height, width))
+    editing = source is not None and reads_picture(model) and request.image_cfg_scale != 1
+    guidance = guidance._replace(image=beside, image_scale=request.image_cfg_scale if editing else None, levels=levels)
     options = sampler_options(request, path, levels or model.sigmas)
     sampling = SAMPLERS[request.sampler](start, path.sigmas, noise, options)
+    if source and source.mask is not None:
+        before = find_sampler(request.sampler).timestep
+        sampling = repainted(sampling, source.latent, source.mask, before=before)
     calls = model_calls(request.sampler, path.sigmas) or guidance.calls
+    guidance = guidance._replace(walked=calls)
     latent, partial = yield from guided(sampling, guidance, calls, tools.report)
+    if source and source.mask is not None:
+        latent = latent * source.mask + source.latent * (1 - source.mask)
     pixels = yield Decode(latent)
-    return Picture(pixels, partial, run_facts(request, model))
+    return Picture(source.finishing(pixels) if source else pixels, partial, run_facts(request, model))
 
 
 def run_facts(request: GenerationRequest, model: ModelFacts) -> tuple[tuple[str, str], ...]:
     """Infotext entries that depend on the model: A1111 names an inpainting model's mask weight even where it is 1."""
-    return (("Conditional mask weight", str(request.inpainting_mask_weight)),) if reads_mask(model) else ()
+    if reads_mask(model):
+        return (("Conditional mask weight", str(request.inpainting_mask_weight)),)
+    if reads_picture(model) and request.init_images:
+        return (("Image CFG scale", str(request.image_cfg_scale)),)
+    return ()
+
+
+def _path(request: GenerationRequest, levels: ModelSigmas) -> Plan:
+    named = (request.sampler, request.schedule, request.steps)
+    options = schedule_options(request)
+    if not request.init_images:
+        return require_falling(plan_from_noise(*named, levels, options))
+    strength = request.denoising_strength
+    return require_falling(plan_from_picture(*named, strength, levels, options, exact_steps=request.exact_steps))
+
+
+def _start(request: GenerationRequest, path: Plan, noise: Tensor, source: Source | None) -> Tensor:
+    if source is None:
+        return path.start(noise, sgm_noise_multiplier=request.sgm_noise_multiplier)
+    return path.start(noise * request.noise_multiplier, source.latent, extra_noise=request.extra_noise)
+
+
+def _source(image: ImagePlan, tools: Tools, height: int, width: int) -> Generator[EncodeImage, Tensor, Source | None]:
+    """The picture to redraw and its mask, in latents of height x width cells; None to draw from nothing."""
+    request, model = image.resolved.request, tools.model
+    if not request.init_images:
+        return None
+
+    def own_noise() -> Tensor:
+        options = NoiseOptions(source=request.noise_source)
+        return ImageNoise(image.seed, (model.latent_channels, height, width), options, model.device).first_noise()
+
+    picture = tools.picture(request.init_images[image.image % len(request.init_images)])
+    mask = tools.picture(request.mask) if request.mask else None
+    size = (width * model.pixels_per_latent, height * model.pixels_per_latent)
+    prepared = prepare(request, picture, mask, size)
+    return (yield from encode_source(request, prepared, model, size, request.inpainting_mask_weight, own_noise))

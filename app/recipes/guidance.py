@@ -50,7 +50,8 @@ class Guidance(NamedTuple):
     follows its picture; None for one question less, which is the same at a scale of 1.
     rescale: share of the spread that is taken back (Lin et al. 2023, section 3.4). padding: None for none.
     levels: where they are not the model's own, the noise levels that timesteps are told by.
-    merging: share of the tokens that the U-Net merges.
+    merging: share of the tokens that the U-Net merges. walked: calls that this pass makes, where they are fewer or
+    more than planned (img2img); economy goes by them.
     """
 
     positive: tuple[tuple[ConditioningSchedule, float], ...]
@@ -64,6 +65,7 @@ class Guidance(NamedTuple):
     padding: Padding | None = None
     levels: ModelSigmas | None = None
     merging: float = 0.0
+    walked: int = 0
 
     def question(self, point: Point, call: int) -> Evaluate:
         """The model rows of one call: each AND part as it stands at this call, then the negative prompt.
@@ -75,7 +77,7 @@ class Guidance(NamedTuple):
         negative = self.negative.at(call, self.calls)
         if self.padding is not None:
             parts, negative = self.padding(parts, negative)
-        left_out = self.image_scale is None and self.economy.leaves_out(point.sigma, call, self.calls)
+        left_out = self.image_scale is None and self.economy.leaves_out(point.sigma, call, self.walked or self.calls)
         rows = list(parts) if left_out else [*parts, negative]
         if self.image is not None:
             rows = [replace(row, image=self.image) for row in rows]

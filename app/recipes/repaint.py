@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def repainted(sampling: Sampling, latent: Tensor, mask: Tensor, *, before: bool) -> Sampling:
-    """The same walk, held to `latent` [1, C, h, w] where the mask [1, 1, h, w] is 0, and so is its end.
+    """The same walk, held to `latent` [1, C, h, w] where the mask [1, 1, h, w] is 0; its end is the caller's to hold.
 
     before: the model is shown the clean latent outside the mask, as A1111 does with timestep samplers (in their
     variance-preserving space), and the sampler gets the noise that the model saw; otherwise its answer is held.
@@ -29,11 +29,12 @@ def repainted(sampling: Sampling, latent: Tensor, mask: Tensor, *, before: bool)
                 shown = point._replace(x=point.x * mask + latent * growth * (1 - mask))
                 denoised = yield shown
                 moved = point.x - shown.x
-                denoised = Denoised(denoised.x0 + moved, denoised.uncond_x0 + moved)
+                uncond = denoised.uncond_x0
+                denoised = Denoised(denoised.x0 + moved, None if uncond is None else uncond + moved)
             else:
                 denoised = yield point
                 denoised = Denoised(denoised.x0 * mask + latent * (1 - mask), denoised.uncond_x0)
             point = sampling.send(denoised)
     except StopIteration as stop:
         end: Tensor = stop.value
-        return end * mask + latent * (1 - mask)
+        return end
