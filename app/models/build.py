@@ -15,6 +15,7 @@ from transformers.models.clip.configuration_clip import CLIPTextConfig
 from transformers.models.clip.modeling_clip import CLIPTextModel, CLIPTextModelWithProjection
 
 from app.models.families import TextEncoderFacts
+from app.models.guidance_scale import guide_as_usual
 from app.models.shapes import TextShape, UNetShape, VaeShape
 from app.schema.errors import UnsupportedModel
 
@@ -55,6 +56,8 @@ def build_unet(shape: UNetShape, heads: Sequence[int], norm_groups: int, label_n
             use_linear_projection=shape.linear_projection,
             **options,
         )
+    if shape.guidance_width:
+        guide_as_usual(unet)
     return unet.eval().requires_grad_(False)
 
 
