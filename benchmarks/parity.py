@@ -21,9 +21,10 @@ from app.jobs.expand import expand
 from app.language import Tokenizer, without_comments
 from app.models import choose_device
 from app.recipes import generate
-from app.schema.choices import split_sampler_name
+from app.schema.choices import AUTOMATIC, split_sampler_name
 from app.schema.events import RowFailed, RowFinished
 from app.schema.request import FileIdentity, GenerationRequest, ResolvedRequest
+from app.schema.settings import REQUEST_FIELDS
 
 FIELDS = {
     "prompt": "prompt",
@@ -42,12 +43,10 @@ FIELDS = {
     "tiling": "tiling",
     "eta": "eta",
     "s_churn": "s_churn",
-}
-SETTINGS = {
-    "CLIP_stop_at_last_layers": "clip_skip",
-    "emphasis": "emphasis",
-    "eta_noise_seed_delta": "noise_seed_delta",
-    "randn_source": "noise_source",
+    "s_tmin": "s_tmin",
+    "s_tmax": "s_tmax",
+    "s_noise": "s_noise",
+    "s_min_uncond": "guidance_minimum_sigma",
 }
 KNOWN = {*FIELDS, "sampler_name", "scheduler", "override_settings", "save_images"}
 
@@ -69,7 +68,7 @@ def main() -> None:
             continue
         left_out = unserved(case)
         if left_out:
-            print(f"{case['name']:<28}not served yet: {', '.join(left_out)}")
+            print(f"{case['name']:<28}not served here: {', '.join(left_out)}")
             continue
         began = time.monotonic()
         made = pictures(engine, case, arguments.checkpoints)
@@ -87,7 +86,7 @@ def main() -> None:
 
 def unserved(case: dict[str, Any]) -> list[str]:
     """What a case asks for that this version cannot do."""
-    settings = set(case["settings_in_force"]) - {*SETTINGS, "sd_model_checkpoint"}
+    settings = {name for name, value in case["settings_in_force"].items() if value and name not in REQUEST_FIELDS}
     fields = set(case["payload"]) - KNOWN
     tags = ["networks in the prompt"] if "<" in case["payload"].get("prompt", "") else []
     other = [] if case["endpoint"].endswith("txt2img") else [case["endpoint"]]
@@ -97,18 +96,24 @@ def unserved(case: dict[str, Any]) -> list[str]:
 def pictures(engine: Engine, case: dict[str, Any], folder: Path) -> list[np.ndarray]:
     """The case's pictures, [H, W, 3] uint8 each."""
     payload, settings = case["payload"], case["settings_in_force"]
-    name = settings.get("sd_model_checkpoint", "parity-sd15.safetensors").split(" [")[0]
-    file = Identity.of(folder / name)
+    name = settings.get("sd_model_checkpoint", "parity-sd15").split(" [")[0].removesuffix(".safetensors")
+    checkpoint = file_identity(folder / f"{name}.safetensors")
+    vae = settings.get("sd_vae", AUTOMATIC)
     sampler, schedule = split_sampler_name(payload.get("sampler_name") or "Euler", payload.get("scheduler"))
     fields = {ours: payload[theirs] for theirs, ours in FIELDS.items() if payload.get(theirs) is not None}
-    fields |= {ours: settings[theirs] for theirs, ours in SETTINGS.items() if theirs in settings}
+    given = {theirs: value for theirs, value in settings.items() if theirs not in ("sd_model_checkpoint", "sd_vae")}
+    fields |= {REQUEST_FIELDS[theirs]: value for theirs, value in given.items() if theirs in REQUEST_FIELDS}
     fields["prompt"] = without_comments(fields.get("prompt", ""))
     for side in ("seed_resize_width", "seed_resize_height"):
         fields[side] = max(fields.get(side, 0), 0)
     request = GenerationRequest(**fields, sampler=sampler, schedule=schedule, precision="fp32")
-    checkpoint = FileIdentity(path=file.path, size=file.size, mtime_ns=file.mtime_ns)
-    plans = expand("parity", "parity", ResolvedRequest(request=request, checkpoint=checkpoint, checkpoint_name=name))
-    for plan in plans:
+    resolved = ResolvedRequest(
+        request=request,
+        checkpoint=checkpoint,
+        checkpoint_name=name,
+        vae=None if vae in (AUTOMATIC, "None") else file_identity(folder / vae),
+    )
+    for plan in expand("parity", "parity", resolved):
         engine.submit(plan)
     made: dict[int, np.ndarray] = {}
     while not engine.idle:
@@ -119,6 +124,12 @@ def pictures(engine: Engine, case: dict[str, Any], folder: Path) -> list[np.ndar
                 shape = (event.height, event.width, 3)
                 made[event.image] = np.frombuffer(event.rgb, dtype=np.uint8).reshape(shape)
     return [made[number] for number in sorted(made)]
+
+
+def file_identity(path: Path) -> FileIdentity:
+    """A file as a stored request remembers it."""
+    file = Identity.of(path)
+    return FileIdentity(path=file.path, size=file.size, mtime_ns=file.mtime_ns)
 
 
 if __name__ == "__main__":

@@ -106,7 +106,7 @@ class Row:
         effect = self.effect
         if isinstance(effect, Evaluate):
             lengths = tuple(conditioning.length for conditioning in effect.conditionings)
-            return ("evaluate", tuple(effect.x.shape), lengths)
+            return ("evaluate", tuple(effect.x.shape), lengths, effect.merging)
         if isinstance(effect, EncodeText):
             return ("encode text",)
         if isinstance(effect, EncodeImage):

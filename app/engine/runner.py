@@ -16,7 +16,7 @@ from torch import Tensor
 
 from app.conditioning import Conditioning, ConditioningSchedule, encode_unit
 from app.language import TextUnit, Tokenizer
-from app.models import is_out_of_memory
+from app.models import is_out_of_memory, merged_tokens
 from app.recipes import Decode, Effect, EncodeImage, EncodeText, Evaluate
 from app.samplers import ModelSigmas
 from app.schema.errors import NotFiniteResult, OutOfMemory
@@ -171,13 +171,14 @@ def _call(model: LoadedModel, sigmas: ModelSigmas, rows: Sequence[tuple[Evaluate
     images = [conditioning.image for _, conditioning in rows if conditioning.image is not None]
     if images:
         scaled = torch.cat([scaled, torch.cat(images).to(device, torch.float32)], dim=1)
-    output = model.unet(
-        scaled.to(dtype),
-        torch.tensor(times, dtype=torch.float32, device=device),
-        encoder_hidden_states=context,
-        added_cond_kwargs=_added(model, [conditioning for _, conditioning in rows]),
-        return_dict=False,
-    )[0].float()
+    with merged_tokens(model.unet, rows[0][0].merging, *x.shape[-2:]):
+        output = model.unet(
+            scaled.to(dtype),
+            torch.tensor(times, dtype=torch.float32, device=device),
+            encoder_hidden_states=context,
+            added_cond_kwargs=_added(model, [conditioning for _, conditioning in rows]),
+            return_dict=False,
+        )[0].float()
     if model.prediction_type == "v":
         denoised = x / variance - output * (sigma / variance.sqrt())
     else:

@@ -17,6 +17,7 @@ from app.models.progress import Progress
 from app.models.survey import Survey, survey_checkpoint, survey_vae
 from app.models.text_encoder import EncodedText, TextEncoder
 from app.models.tiny_decoder import TinyDecoder, load_tiny_decoder, tiny_decoder_for
+from app.models.token_merging import merged_tokens
 from app.models.vae import Vae
 from app.models.writer import Entry, write_checkpoint, write_tensors
 
@@ -60,6 +61,7 @@ __all__ = [
     "load_tiny_decoder",
     "load_vae",
     "memory_of",
+    "merged_tokens",
     "move",
     "precision_word",
     "seamless",

@@ -256,3 +256,11 @@ def test_a_picture_without_memory_is_encoded_in_tiles(runner, model, sigmas, mon
 
     (latent,) = runner.run(model, sigmas, [EncodeImage(torch.zeros(3, 64, (TILE + 8) * 8))])
     assert latent.shape == (1, 4, 8, TILE + 8)
+
+
+def test_tokens_are_merged_for_those_who_want_it(runner, model, sigmas):
+    effect = evaluation(runner, model, sigmas, "a cat", "")
+    (plain,) = runner.run(model, sigmas, [effect])
+    (merged,) = runner.run(model, sigmas, [effect._replace(merging=0.5)])
+    assert not torch.allclose(plain, merged, atol=1e-5)
+    assert torch.equal(runner.run(model, sigmas, [effect])[0], plain)
