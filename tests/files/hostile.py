@@ -40,6 +40,9 @@ def call(function: bytes, *arguments: bytes) -> bytes:
     return function + b"(" + b"".join(arguments) + b"tR"
 
 
+STORAGE = b"(" + text("storage") + ref("torch.FloatStorage") + text("0") + text("cpu") + b"K\x01tQ"
+
+
 def items(*values: bytes) -> bytes:
     return b"](" + b"".join(values) + b"e"
 
@@ -116,6 +119,45 @@ LIVE: Mapping[str, Make] = {
     "as a key": lambda m: TWO + b"}" + system(m) + b"K\x01s.",
     "inside weights": lambda m: TWO + b"}" + text("state_dict") + b"}" + text("w") + system(m) + b"ss.",
     "from the memo": lambda m: TWO + ref("os.system") + b"q\x000h\x00" + shell(m) + b"\x85R.",
+    "functools.reduce": lambda m: (
+        TWO + call(ref("functools.reduce"), ref("builtins.exec"), items(python(m), b"}")) + b"."
+    ),
+    "a chain of getattr": lambda m: (
+        FOUR
+        + call(
+            call(
+                ref("builtins.getattr"),
+                call(ref("builtins.getattr"), call(ref("builtins.__import__"), text("shutil")), text("os")),
+                text("system"),
+            ),
+            shell(m),
+        )
+        + b"."
+    ),
+    "subclasses of object": lambda m: (
+        FOUR
+        + call(stack_ref("builtins", "object.__subclasses__"))
+        + b"0"
+        + call(stack_ref("builtins", "object.__init__.__objclass__"))
+        + b"0"
+        + system(m)
+        + b"."
+    ),
+    "a tensor of an evil storage": lambda m: (
+        TWO
+        + b"("
+        + ref("collections.OrderedDict")
+        + system(m)
+        + b"0)R0"
+        + call(ref("collections.OrderedDict"), items(text("w") + system(m) + b"\x86"))
+        + b"1N."
+    ),
+    "a default of a dictionary": lambda m: (
+        TWO + call(ref("collections.defaultdict"), ref("os.getcwd")) + system(m) + b"0."
+    ),
+    "cProfile.run": lambda m: TWO + call(ref("cProfile.run"), python(m)) + b".",
+    "protocol 3": lambda m: b"\x80\x03" + system(m) + b".",
+    "protocol 5, framed": lambda m: b"\x80\x05\x95" + struct.pack("<Q", len(system(m)) + 1) + system(m) + b".",
     "the oldest protocol": lambda m: f"cos\nsystem\n(S{chr(34)}touch '{m}'{chr(34)}\ntR.".encode(),
     "without a protocol": lambda m: system(m) + b".",
 }
@@ -151,6 +193,47 @@ OTHER: Mapping[str, Make] = {
     "calling a call": lambda m: TWO + call(call(ref("a.Class"), b""), shell(m)) + b".",
     "a hidden name": lambda m: TWO + call(ref("numpy.__import__"), text("os")) + b".",
     "Python 2's commands": lambda m: TWO + call(ref("commands.getoutput"), shell(m)) + b".",
+    "a tensor rebuilt from a call": lambda m: (
+        TWO + call(ref("torch._utils._rebuild_tensor_v2"), system(m), b"K\x00", b")", b")", b"\x89", b"}") + b"."
+    ),
+    "a parameter rebuilt from a call": lambda m: (
+        TWO + call(ref("torch._utils._rebuild_parameter"), system(m), b"\x88", b"}") + b"."
+    ),
+    "a dtype that is a function": lambda m: (
+        TWO
+        + call(ref("torch._utils._rebuild_tensor_v3"), STORAGE, b"K\x00", b")", b")", b"\x89", b"}", ref("os.system"))
+        + b"."
+    ),
+    "copyreg's maker": lambda m: (
+        TWO + call(ref("copyreg.__newobj__"), ref("subprocess.Popen"), items(text("touch"), text(m))) + b"."
+    ),
+    "numpy.load of a pickle": lambda m: TWO + call(ref("numpy.load"), text(m), b"N", b"\x88") + b".",
+    "marshal and types": lambda m: (
+        TWO + call(ref("types.FunctionType"), call(ref("marshal.loads"), data(b"c")), b"}") + b"."
+    ),
+    "ctypes": lambda m: TWO + call(ref("ctypes.CDLL"), text(m)) + b".",
+    "runpy": lambda m: TWO + call(ref("runpy.run_path"), text(m)) + b".",
+    "webbrowser": lambda m: TWO + call(ref("webbrowser.open"), text(f"file://{m}")) + b".",
+    "a state for a class itself": lambda m: (
+        TWO + ref("torch.nn.Module") + b"}" + text("__call__") + ref("os.system") + b"sb."
+    ),
+    "a reduction in a module's state": lambda m: (
+        TWO + ref("torch.nn.modules.module.Module") + b")\x81}" + text("hook") + system(m) + b"sb."
+    ),
+    "persistent ids in each other": lambda m: (
+        TWO
+        + b"("
+        + text("storage")
+        + b"("
+        + text("storage")
+        + ref("os.system")
+        + text("0")
+        + text("cpu")
+        + b"K\x01tQ"
+        + text("0")
+        + text("cpu")
+        + b"K\x01tQ."
+    ),
     "a rebuilt tensor of any function": lambda m: (
         TWO
         + call(ref("torch._tensor._rebuild_from_type_v2"), ref("os.system"), b"N", b"(" + shell(m) + b"t", b"N")
@@ -183,6 +266,9 @@ BOMBS: Mapping[str, bytes] = {
         + b"q\x01("
         + (b"h\x01h\x00\x85R" * 200_000)
         + b"t."
+    ),
+    "a part under an endless name, shared": (
+        TWO + b"}" + text("x" * 3_000_000) + b"}" + text("y") + b"Nssq\x00](" + b"h\x00" * 100_000 + b"e."
     ),
     "a billion laughs": TWO
     + b"]q\x00"
