@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from app.engine import Engine, Loading, PipelineManager, Runner, Scheduler
+from app.engine import Engine, Loading, PipelineManager, Runner, Scheduler, Tier
 from app.files import Identity
 from app.jobs.expand import expand
 from app.language import Tokenizer, without_comments
@@ -48,6 +48,8 @@ FIELDS = {
     "s_noise": "s_noise",
     "s_min_uncond": "guidance_minimum_sigma",
 }
+MEMORY = 8 << 30
+"""Bytes for models, so that a machine of 16 GB has room for two SD1.5 in fp32."""
 KNOWN = {*FIELDS, "sampler_name", "scheduler", "override_settings", "save_images"}
 
 
@@ -58,10 +60,9 @@ def main() -> None:
     parser.add_argument("checkpoints", type=Path)
     parser.add_argument("names", nargs="*")
     arguments = parser.parse_args()
-    loading = Loading(choose_device("cpu"))
-    engine = Engine(
-        PipelineManager(loading, budget=8 << 30), generate, scheduler=Scheduler(), runner=Runner(Tokenizer())
-    )
+    device = choose_device("cpu")
+    pipelines = PipelineManager(Loading(device), device=device, host=Tier(MEMORY, MEMORY))
+    engine = Engine(pipelines, generate, scheduler=Scheduler(), runner=Runner(Tokenizer(), pipelines.offload))
     print(f"{'case':<28}{'mean':>9}{'largest':>9}{'differ':>9}{'seconds':>9}")
     for case in json.loads(arguments.cases.read_text()):
         if arguments.names and case["name"] not in arguments.names:
