@@ -82,15 +82,14 @@ def lora_item(file: ModelFile, library: ModelLibrary) -> dict[str, Any]:
 def embedding_item(file: ModelFile) -> dict[str, Any]:
     """An embedding as A1111 lists it. shape: width of a vector, of both text encoders together for SDXL."""
     said: Mapping[str, str] = file.metadata
-    facts = file.summary.network
-    known = isinstance(facts, EmbeddingFacts)
+    facts = file.summary.network if isinstance(file.summary.network, EmbeddingFacts) else None
     step = said.get("step", "")
     return {
         "step": int(step) if step.isdecimal() else None,
         "sd_checkpoint": said.get("sd_checkpoint") or None,
         "sd_checkpoint_name": said.get("sd_checkpoint_name") or None,
-        "shape": sum(facts.widths) if known else None,
-        "vectors": facts.vectors if known else None,
+        "shape": sum(facts.widths) if facts else None,
+        "vectors": facts.vectors if facts else None,
     }
 
 

@@ -23,6 +23,13 @@ _STOP_BUTTONS = """
 </div>
 <div id="txt2img_error" class="easel-error" role="alert" hidden></div>
 """
+_MEMORY = """
+<details id="easel_memory" class="easel-memory">
+  <summary>In memory</summary>
+  <div class="easel-models"></div>
+  <p class="easel-told" role="status" aria-live="polite"></p>
+</details>
+"""
 Widgets = dict[str, Any]
 
 
@@ -33,6 +40,7 @@ def quicksettings() -> Widgets:
         refresh = gr.Button("↻", elem_id="refresh_sd_model_checkpoint", elem_classes="easel-tool", size="sm")
         vae = widget("vae", scale=2)
         choose = gr.Button(visible="hidden", elem_id="setting_sd_model_checkpoint_choose")
+    gr.HTML(_MEMORY, js_on_load=None)
     return {"checkpoint": checkpoint, "refresh": refresh, "vae": vae, "choose": choose}
 
 

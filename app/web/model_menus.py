@@ -71,4 +71,8 @@ def followed(values: Mapping[str, Any], before: Mapping[str, Any], now: Mapping[
 
 
 def _choice(file: ModelFile) -> Choice:
-    return (f"{file.title} – cannot be used: {file.problem.text}" if file.problem else file.title), file.name
+    """Title with hash, then the family, or why it cannot be used; the looks grey an option by the latter's words."""
+    if file.problem:
+        return f"{file.title} – cannot be used: {file.problem.text}", file.name
+    badge = " ".join(word for word in (file.family, file.variant) if word)
+    return f"{file.title} · {badge}" if badge else file.title, file.name

@@ -41,6 +41,7 @@ _SCRIPTS = (
     "prompt_tags.js",
     "cards.js",
     "card_dialog.js",
+    "memory.js",
     "start.js",
 )
 # Plain names: a theme's own fonts may be fetched from another machine.

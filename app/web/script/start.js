@@ -54,6 +54,7 @@
     if (theme && !new URL(location).searchParams.has("__theme")) document.body.classList.toggle("dark", theme === "dark");
     easel.watch.takeUp();
     easel.cards.begin();
+    easel.inMemory.begin();
     return true;
   }
   if (!begin()) {

@@ -41,6 +41,12 @@ easel.watch = (() => {
     if (!running) document.title = "Easel";
   }
 
+  // A model on its way from the disk: which part, how far, how fast.
+  function load({ loading: [name, part, done, total, rate] }) {
+    const { size } = easel.inMemory;
+    say(`loading ${name}: ${part}, ${size(done)} of ${size(total)}${rate ? `, ${size(rate)}/s` : ""}`, total ? (done / total) * 100 : 0);
+  }
+
   const hear = {
     queued: (event) => say(event.position ? `waiting, ${event.position} before this` : "waiting for its turn", 0),
     started: () => say("starting", 0, true),
@@ -53,6 +59,7 @@ easel.watch = (() => {
     },
     progress: (event) => {
       const where = `picture ${event.image + 1} of ${event.images}, step ${event.step} of ${event.steps}`;
+      if (event.loading) return load(event);
       const drawing = ["Sampling", "Decoding", "Saving"].includes(event.phase);
       const words = drawing ? where + seconds(event.eta) : `${event.phase} …`;
       say(words, event.progress * 100);
@@ -78,6 +85,7 @@ easel.watch = (() => {
     gallery.previewOver();
     say(words, null, true);
     setRunning(false);
+    document.dispatchEvent(new CustomEvent("easel:ended"));
     if (waiting.length) follow(waiting.shift());
   }
   function follow(id) {
