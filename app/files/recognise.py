@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 from app.files.folders import CHECKPOINT, CONTROLNET, EMBEDDING, HYPERNETWORK, LORA, UPSCALER, VAE, VAE_APPROXIMATION
 
 # Raised whenever an answer of this file may change, so that remembered answers are asked for again.
-RECOGNITION_VERSION = 4
+RECOGNITION_VERSION = 5
 
 SD1 = "SD1"
 SD2 = "SD2"
@@ -61,10 +61,11 @@ Tensors = Mapping[str, Shaped]
 
 def recognise(tensors: Tensors, metadata: Mapping[str, str]) -> Recognised:
     """What names, shapes and metadata tell; kind 'unknown' when they tell nothing. Never raises."""
-    whole = "input_blocks.0.0.weight" in tensors or "unet.conv_in.weight" in tensors
-    if whole or _any(tensors, _UNET_PREFIX, _AVERAGED):
+    lora = _is_lora(tensors)  # some name their layers as checkpoints do
+    first = ("input_blocks.0.0.weight", f"{_UNET_PREFIX}input_blocks.0.0.weight", "unet.conv_in.weight")
+    if any(name in tensors for name in first) or (_any(tensors, _UNET_PREFIX, _AVERAGED) and not lora):
         return _checkpoint(tensors, metadata)
-    if _is_lora(tensors):
+    if lora:
         return Recognised(LORA, _lora_family(tensors, metadata))
     for test in (_control, _vae, _diffusers_unet, _text_encoder, _hypernetwork, _embedding, _upscaler):
         found = test(tensors)
@@ -194,7 +195,9 @@ def _lora_family(tensors: Tensors, metadata: Mapping[str, str]) -> str:
         return SDXL
     for name, tensor in tensors.items():
         if name.startswith(("lora_te_", "text_encoder.")) and name.endswith(_INPUT_SIDE) and "q_proj" in name:
-            return {768: SD1, 1024: SD2}.get(tensor.shape[-1], SD1)
+            family = {768: SD1, 1024: SD2}.get(tensor.shape[-1] if tensor.shape else 0)
+            if family:
+                return family
     return _said_family(metadata)
 
 

@@ -17,6 +17,8 @@ Shape = tuple[int, ...]
 Parts = Mapping[str, Tensor]
 Shapes = Mapping[str, Shape]
 LARGEST_RANK = 4096
+MAGNITUDES = ("dora", "magnitude")
+"""Parts with DoRA's lengths: LyCORIS' and PEFT's."""
 
 
 class Kind(Protocol):
@@ -65,7 +67,7 @@ class Change:
         return self._on(weight, parts, strength, rank)
 
     def _on(self, weight: Tensor, parts: Parts, strength: float, rank: int | None) -> Tensor:
-        plain = "up" in parts and "mid" not in parts and "dora" not in parts and "bias" not in parts
+        plain = "up" in parts and not {"mid", "bias", *MAGNITUDES} & parts.keys()
         if plain and weight.is_contiguous():
             up, down = parts["up"].flatten(1), parts["down"].flatten(1)
             weight.view(weight.shape[0], -1).addmm_(up[:, :rank], down[:rank], alpha=self.scale * strength)
@@ -73,8 +75,11 @@ class Change:
         delta = self.kind.delta(parts, weight).reshape(weight.shape) * self.scale
         if "bias" in parts:
             delta += parts["bias"].reshape(weight.shape)
-        if "dora" in parts:
-            delta = decomposed(weight + delta, parts["dora"]) - weight
+        for name in MAGNITUDES:
+            if name in parts:
+                # PEFT's are of outputs always, in as many dimensions as the weight.
+                magnitude = parts[name].flatten() if name == "magnitude" else parts[name]
+                delta = decomposed(weight + delta, magnitude) - weight
         return weight.add_(delta, alpha=strength)
 
     def _one_third(self, weight: Tensor, parts: Parts, strength: float) -> Tensor:

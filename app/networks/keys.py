@@ -34,7 +34,8 @@ _SUFFIXES: Final = (
     (r"\.lora_down\.weight|\.lora_A(\.\w+)?\.weight|[._]lora(_linear_layer)?\.down\.weight", "down"),
     (r"\.lora_mid\.weight", "mid"),
     (r"\.lora_B(\.\w+)?\.bias", "up_bias"),
-    (r"\.dora_scale|\.lora_magnitude_vector(\.(?!weight$)\w+)?(\.weight)?", "dora"),
+    (r"\.dora_scale", "dora"),
+    (r"\.lora_magnitude_vector(\.(?!weight$)\w+)?(\.weight)?", "magnitude"),
     (r"\.oft_R(\.\w+)?\.weight", "oft_R"),
     (
         r"\.(hada_w1_a|hada_w1_b|hada_w2_a|hada_w2_b|hada_t1|hada_t2|lokr_w1|lokr_w1_a|lokr_w1_b|lokr_w2|lokr_w2_a"

@@ -21,7 +21,7 @@ from torch import Tensor
 from app.files import recognise
 from app.models.model import LoadedModel, fingerprint
 from app.models.weights import Weights
-from app.networks.change import LARGEST_RANK, Change, Kind, Parts, Shape, Shapes, dora_fits
+from app.networks.change import LARGEST_RANK, MAGNITUDES, Change, Kind, Parts, Shape, Shapes, dora_fits
 from app.networks.keys import Targets, layers_of, split_key
 from app.networks.lora import LORA
 from app.networks.lycoris import FULL, FULL_BIAS, GLORA, IA3, LOHA, LOKR, LORA_BIAS, NORM, NORM_BIAS
@@ -100,7 +100,8 @@ class FilePatch:
         name = kinds.most_common(1)[0][0] if kinds else "unknown"
         if name == "LoRA" and any(_spatial(layer.shapes) for layer in self._layers):
             name = "LoCon"
-        return f"DoRA {name}" if any("dora" in layer.shapes for layer in self._layers) else name
+        decomposed = any(part in layer.shapes for layer in self._layers for part in MAGNITUDES)
+        return f"DoRA {name}" if decomposed else name
 
     def report(self, model: LoadedModel) -> Report:
         """See `Network`."""
@@ -246,6 +247,8 @@ def _fits(layer: _Layer, shape: Shape) -> bool:
         return False
     if "dora" in layer.shapes:
         fits = fits and bool(layer.shapes["dora"]) and dora_fits(layer.shapes["dora"], shape)
+    if "magnitude" in layer.shapes:
+        fits = fits and math.prod(layer.shapes["magnitude"]) == shape[0]
     if "bias" in layer.shapes:
         fits = fits and math.prod(layer.shapes["bias"]) == math.prod(shape)
     if "on_input" in layer.shapes:
@@ -255,7 +258,7 @@ def _fits(layer: _Layer, shape: Shape) -> bool:
 
 def _stackable(layer: _Layer) -> bool:
     """Whether its change depends on nothing but itself, so that a third of it can be taken."""
-    return layer.kind in (LORA, LOHA, LOKR, FULL) and not {"dora", "bias"} & layer.shapes.keys()
+    return layer.kind in (LORA, LOHA, LOKR, FULL) and not {"bias", *MAGNITUDES} & layer.shapes.keys()
 
 
 def _spatial(shapes: Shapes) -> bool:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, linear
 
 from app.models.model import LoadedModel
+from app.networks.change import MAGNITUDES
 from app.networks.lora import LORA
 from app.networks.patch import FilePatch
 from app.schema.errors import UnsupportedModel
@@ -32,7 +33,7 @@ def attach_side_path(
     paths = list(patch.targets(model))
     for path in paths:
         if any(
-            change.kind is not LORA or change.third is not None or {"mid", "dora", "bias"} & change.names
+            change.kind is not LORA or change.third is not None or {"mid", "bias", *MAGNITUDES} & change.names
             for change in patch.changes(model, path)
         ):
             raise UnsupportedModel(f"{patch.name} is no plain LoRA ({patch.type}) and can only be merged.")

@@ -102,7 +102,7 @@ def _layout(family: str) -> Any:
 
 
 def _digest(tensor: Tensor) -> str:
-    return hashlib.sha256(tensor.half().contiguous().reshape(-1).numpy().tobytes()).hexdigest()
+    return hashlib.sha256(tensor.detach().half().contiguous().reshape(-1).numpy().tobytes()).hexdigest()
 
 
 def low_rank(layer: nn.Module, rank: int, seed: int) -> tuple[Tensor, Tensor]:
