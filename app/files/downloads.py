@@ -28,8 +28,8 @@ from app.files.download_records import (
     Download,
     DownloadRecords,
 )
-from app.files.folders import KINDS, Folders
-from app.files.hashes import SHA256, sha256_of
+from app.files.folders import KINDS, LORA, Folders
+from app.files.hashes import ADDNET, SHA256, sha256_of
 from app.files.library import ModelLibrary
 from app.files.model_file import Identity
 from app.files.placing import place
@@ -353,7 +353,16 @@ class Downloads:
         placed = place(self._records.part(id), name, download.sha256, self._folders, download.kind)
         self._library.hashes.remember({Identity.of(placed.path): download.sha256}, SHA256)
         self._library.refresh(placed.kind)
+        self._hash_weights(placed.path, placed.kind)
         self._end(id, DONE, path=str(placed.path), kind=placed.kind, name=placed.path.name, message=placed.remark)
+
+    def _hash_weights(self, path: Path, kind: str) -> None:
+        """A LoRA's second hash, by which infotexts name it; it is in memory from being written just now."""
+        listed = next((file for file in self._library.list(kind) if file.path == path), None)
+        if kind == LORA and listed is not None and not listed.problem:
+            with suppress(EaselError):
+                self._library.hashes.compute(listed, ADDNET)
+                self._library.hash(listed)
 
     def _catalogue(self, known: Secrets, stop: Stop) -> Catalogue:
         from app.files.catalogue import Catalogue  # noqa: PLC0415

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -115,9 +116,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class Fetcher:
-    """Sends requests under one set of limits."""
+    """Sends requests under one set of limits. trust: the certificates of the system, or of SSL_CERT_FILE."""
 
     patience: Patience = Patience()
+    trust: ssl.SSLContext = field(default_factory=httpx2.create_ssl_context, repr=False)
 
     @contextmanager
     def get(self, url: str, reach: Reach, stop: Stop, headers: Mapping[str, str]) -> Iterator[Answer]:
@@ -130,7 +132,7 @@ class Fetcher:
         for _ in range(MOST_REDIRECTS + 1):
             _check_scheme(url)
             sent = headers if _same_origin(first, url) else _without_secrets(headers)
-            with _client(limits, by_proxy=is_proxied(url)) as client:
+            with self._client(limits, by_proxy=is_proxied(url)) as client:
                 response = self._send(client, url, reach, stop, sent)
                 try:
                     if response.status_code not in _REDIRECTS or "location" not in response.headers:
@@ -146,6 +148,15 @@ class Fetcher:
                 finally:
                     response.close()
         raise DownloadFailed(f"{_host(first)} redirects more than {MOST_REDIRECTS} times.")
+
+    def _client(self, limits: httpx2.Timeout, by_proxy: bool) -> httpx2.Client:
+        try:
+            return httpx2.Client(timeout=limits, trust_env=by_proxy, verify=self.trust)
+        except (ImportError, ValueError) as error:
+            raise DownloadFailed(
+                f"The proxy of the environment cannot be used ({error}).",
+                hint="Set HTTPS_PROXY and HTTP_PROXY to the http:// address of your proxy, and unset ALL_PROXY.",
+            ) from error
 
     def _send(
         self, client: httpx2.Client, url: str, reach: Reach, stop: Stop, headers: Mapping[str, str]
@@ -198,16 +209,6 @@ class Fetcher:
                 raise Stopped
 
         return chunks
-
-
-def _client(limits: httpx2.Timeout, by_proxy: bool) -> httpx2.Client:
-    try:
-        return httpx2.Client(timeout=limits, trust_env=by_proxy)
-    except (ImportError, ValueError) as error:
-        raise DownloadFailed(
-            f"The proxy of the environment cannot be used ({error}).",
-            hint="Set HTTPS_PROXY and HTTP_PROXY to the http:// address of your proxy, and unset ALL_PROXY.",
-        ) from error
 
 
 def _interrupted(error: Exception, stop: Stop, url: str) -> Exception:

@@ -17,7 +17,8 @@ from app.schema.errors import InvalidField
 HUB = "https://huggingface.co"
 CIVITAI = "https://civitai.com"
 _HUB_HOSTS = ("huggingface.co", "www.huggingface.co", "hf.co")
-_CIVITAI_HOSTS = ("civitai.com", "www.civitai.com")
+# Whatever page of theirs is shown, its numbers are asked for at the one address of their API.
+_CIVITAI_HOSTS = ("civitai.com", "www.civitai.com", "civitai.green", "civitai.red")
 _PART = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"
 _REPOSITORY = re.compile(rf"{_PART}/{_PART}")
 _FIRST_WORDS_OF_OTHER_PAGES = ("api", "datasets", "spaces", "docs", "blog", "papers", "collections", "models")

@@ -6,6 +6,8 @@ import gzip
 import hashlib
 import json
 import socket
+import subprocess
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -99,6 +101,8 @@ def test_the_library_lists_it_with_its_hash(opened: Open, server: FileServer, lo
     finished(downloads, downloads.start(f"{server.address}/style.safetensors"))
     listed = downloads._library.list(LORA)
     assert [(file.name, file.sha256) for file in listed] == [("style.safetensors", sha256(lora_file))]
+    weights = lora_file[8 + int.from_bytes(lora_file[:8], "little") :]
+    assert listed[0].title == f"style.safetensors [{sha256(weights)[:12]}]"
 
 
 def test_a_connection_that_breaks_off_is_taken_up_where_it_ended(
@@ -143,6 +147,30 @@ def test_without_a_mark_of_the_file_s_state_nothing_is_joined(
     found = finished(downloads, downloads.start(f"{server.address}/a.safetensors"))
     assert found.state == "done"
     assert [headers.get("range") for _, headers in server.asked] == [None, None]
+
+
+def test_a_server_that_goes_on_at_the_wrong_place_is_asked_from_the_start(
+    opened: Open, server: FileServer, lora_file: bytes
+) -> None:
+    """It answers every wish for a range with the range from 0 on."""
+    server.routes["/a.safetensors"] = Route(lora_file, status=206, headers={"ETag": '"one"'}, breaks=[1000])
+    downloads = opened()
+    found = finished(downloads, downloads.start(f"{server.address}/a.safetensors"))
+    assert (found.state, found.sha256) == ("done", sha256(lora_file))
+    assert [headers.get("range") for _, headers in server.asked] == [None, "bytes=1000-", None]
+
+
+@pytest.mark.parametrize("difference", [-1, 1, 10**12])
+def test_another_size_than_the_hub_tells_is_refused_at_once(
+    opened: Open, server: FileServer, lora_file: bytes, difference: int
+) -> None:
+    headers = {"Location": "/cdn", "X-Linked-Size": str(len(lora_file) + difference)}
+    server.routes["/hub/ann/style/resolve/main/a.safetensors"] = Route(status=302, headers=headers)
+    server.routes["/cdn"] = Route(lora_file)
+    downloads = opened()
+    found = finished(downloads, downloads.start("ann/style/a.safetensors"))
+    assert (found.state, found.received, len(server.asked)) == ("failed", 0, 2)
+    assert f"sends {len(lora_file):,}" in found.message
 
 
 def test_fewer_bytes_than_promised_are_no_file(
@@ -606,3 +634,10 @@ def test_an_embedding_is_found_by_content_too(
     downloads = opened()
     found = finished(downloads, downloads.start(f"{server.address}/word.safetensors"))
     assert (found.kind, Path(found.path)) == (EMBEDDING, folders.embeddings[0] / "word.safetensors")
+
+
+def test_a_start_of_the_program_does_not_wait_for_what_speaks_http() -> None:
+    words = (
+        "import sys, app.files, app.api, app.cli; print({'httpx2', 'huggingface_hub', 'filelock'} & set(sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True).stdout == "set()\n"

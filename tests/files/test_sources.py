@@ -37,6 +37,7 @@ from app.schema.errors import InvalidField
         ("https://mirror.example/hub/ann/style/resolve/main/a.pt", HubFiles("ann/style", "main", "a.pt")),
         ("https://civitai.com/models/12", CivitaiModel("12")),
         ("https://civitai.com/models/12/some-name?modelVersionId=34", CivitaiVersion("34")),
+        ("https://civitai.green/models/12?modelVersionId=34", CivitaiVersion("34")),
         ("https://civitai.com/api/download/models/34", CivitaiVersion("34")),
         ("https://civitai.com/api/download/models/34?type=Model&fp=fp16", CivitaiVersion("34", "type=Model&fp=fp16")),
         ("https://example.org/a.safetensors#part", PlainAddress("https://example.org/a.safetensors")),
