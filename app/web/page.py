@@ -42,6 +42,7 @@ _SCRIPTS = (
     "cards.js",
     "card_dialog.js",
     "memory.js",
+    "downloads.js",
     "start.js",
 )
 # Plain names: a theme's own fonts may be fetched from another machine.

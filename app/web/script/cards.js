@@ -107,6 +107,7 @@ easel.cards = (() => {
         this.told,
         make("div", { class: "easel-cards-body" }, this.tree, this.window),
       );
+      if (this.kind === "checkpoint") this.root.append(easel.downloads.panel((kind) => arrived(kind)));
       new ResizeObserver(() => this.draw(true)).observe(this.window);
     }
     say(words) { this.told.textContent = words; }
@@ -294,6 +295,12 @@ easel.cards = (() => {
       }
       this.draw();
     }
+  }
+
+  // A file that was downloaded stands in the library already: lists and menus are asked for again.
+  function arrived(kind) {
+    for (const view of views) if (view.kind === kind) { if (view.root.offsetParent) view.reset(true); else view.stale = true; }
+    if (kind === "checkpoint" || kind === "vae") document.getElementById("refresh_sd_model_checkpoint").click();
   }
 
   // A page is built when it is first seen.

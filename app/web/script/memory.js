@@ -45,6 +45,7 @@ easel.inMemory = (() => {
     return item;
   }
   function show({ models, tiers, may_change: mayChange }) {
+    document.documentElement.toggleAttribute("data-admin", mayChange);
     const taken = models.reduce((sum, one) => sum + one.device_bytes + one.host_bytes, 0);
     const names = [...new Set(models.map((one) => one.name))];
     root.querySelector("summary").textContent = models.length ? `In memory: ${names.join(", ")} (${size(taken)})` : "In memory: no model";
