@@ -6,9 +6,9 @@ From the header alone, so that thousands can be shown without reading weights. A
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from app.files.folders import EMBEDDING, HYPERNETWORK, LORA
@@ -88,22 +88,24 @@ def _tuples(value: Any) -> Any:
     return tuple(_tuples(part) for part in value) if isinstance(value, list) else value
 
 
-# Ends of names in the order in which A1111 tests a module (a1111-facts 6.4); the first that fits says its type.
-_TYPE_OF_PART = (
-    (re.compile(r"[._]lora(_linear_layer)?\.(up|down)\.weight$|\.lora_(up|down|mid)\.weight$"), "LoRA"),
-    (re.compile(r"\.lora_[AB]\.(default\.)?weight$"), "LoRA"),
-    (re.compile(r"\.hada_(w[12]_[ab]|t[12])$"), "LoHa"),
-    (re.compile(r"\.on_input$"), "IA3"),
-    (re.compile(r"\.lokr_(w[12](_[ab])?|t2)$"), "LoKr"),
-    (re.compile(r"\.diff(_b)?$"), "Full"),
-    (re.compile(r"\.[wb]_norm$"), "Norm"),
-    (re.compile(r"\.[ab][12]\.weight$"), "GLoRA"),
-    (re.compile(r"\.oft_(blocks|diag)$"), "OFT"),
+# What a module's tensors are called in the types that A1111 reads (a1111-facts 6.4).
+_TYPE_OF_PART: Mapping[str, str] = MappingProxyType(
+    {
+        **dict.fromkeys(("lora_up.weight", "lora_down.weight", "lora_mid.weight"), "LoRA"),
+        **dict.fromkeys(("lora_A.weight", "lora_B.weight"), "LoRA"),
+        **dict.fromkeys(("hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b", "hada_t1", "hada_t2"), "LoHa"),
+        "on_input": "IA3",
+        **dict.fromkeys(("lokr_w1", "lokr_w1_a", "lokr_w1_b", "lokr_w2", "lokr_w2_a", "lokr_w2_b", "lokr_t2"), "LoKr"),
+        **dict.fromkeys(("diff", "diff_b"), "Full"),
+        **dict.fromkeys(("w_norm", "b_norm"), "Norm"),
+        **dict.fromkeys(("a1.weight", "a2.weight", "b1.weight", "b2.weight"), "GLoRA"),
+        **dict.fromkeys(("oft_blocks", "oft_diag"), "OFT"),
+    }
 )
-_RANK_PART = re.compile(
-    r"([._]lora(_linear_layer)?\.down\.weight|\.lora_down\.weight|\.lora_A\.(default\.)?weight|\.hada_w1_b"
-    r"|\.lokr_w[12]_b|\.b1\.weight)$"
-)
+_RANK_PARTS = frozenset(("lora_down.weight", "lora_A.weight", "hada_w1_b", "lokr_w1_b", "lokr_w2_b", "b1.weight"))
+_MAGNITUDES = frozenset(("dora_scale", "lora_magnitude_vector", "lora_magnitude_vector.weight"))
+# diffusers' older names, as `to_k_lora.down.weight` and `to_k.lora_linear_layer.up.weight`.
+_OLD_ENDS = ("_lora", ".lora_linear_layer", ".lora")
 _PART_PREFIXES = (
     (("lora_te2_", "oft_te2_", "text_encoder_2.", "te2_"), SECOND_TEXT_PART),
     (("lora_te", "oft_te", "text_encoder.", "te_", "te1_", "text_model."), TEXT_PART),
@@ -114,26 +116,28 @@ _PART_PREFIXES = (
 def _lora(tensors: Tensors, metadata: Mapping[str, str]) -> LoraFacts:
     types: dict[str, str] = {}
     ranks: set[int] = set()
+    bundled: set[str] = set()
     dora = convolutions = blocks = False
     for name, tensor in tensors.items():
-        found = next(((match, kind) for end, kind in _TYPE_OF_PART if (match := end.search(name))), None)
-        dora = dora or name.endswith((".dora_scale", ".lora_magnitude_vector.weight", ".lora_magnitude_vector"))
-        if found is None or name.startswith(_BUNDLED):
+        if name.startswith(_BUNDLED):
+            bundled.add(name.removeprefix(_BUNDLED).partition(".")[0])
             continue
-        match, kind = found
-        types.setdefault(name[: match.start()], kind)
+        module, part = _split(name)
+        dora = dora or part in _MAGNITUDES
+        kind = _TYPE_OF_PART.get(part)
+        if kind is None:
+            continue
+        types.setdefault(module, kind)
         blocks = blocks or (kind == "OFT" and len(tensor.shape) == 4)
-        if _RANK_PART.search(name) and tensor.shape:
+        if part in _RANK_PARTS and tensor.shape:
             ranks.add(tensor.shape[0])
             # A kernel of 1 x 1 is a linear layer to kohya, one of 3 x 3 only LoCon trains.
             convolutions = convolutions or any(size > 1 for size in tensor.shape[2:])
-        convolutions = convolutions or name.endswith(".lora_mid.weight")
-    kind = Counter(types.values()).most_common(1)[0][0] if types else ""
-    kind = {"LoRA": "LoCon" if convolutions else "LoRA", "OFT": "BOFT" if blocks else "OFT"}.get(kind, kind)
+        convolutions = convolutions or part == "lora_mid.weight"
+    most = Counter(types.values()).most_common(1)[0][0] if types else ""
     parts = {_part(module) for module in types}
-    bundled = {name.removeprefix(_BUNDLED).partition(".")[0] for name in tensors if name.startswith(_BUNDLED)}
     return LoraFacts(
-        kind,
+        {"LoRA": "LoCon" if convolutions else "LoRA", "OFT": "BOFT" if blocks else "OFT"}.get(most, most),
         dora,
         tuple(sorted(ranks)),
         tuple(part for part in (UNET_PART, TEXT_PART, SECOND_TEXT_PART) if part in parts),
@@ -141,6 +145,21 @@ def _lora(tensors: Tensors, metadata: Mapping[str, str]) -> LoraFacts:
         training_tags(metadata),
         tuple(sorted(bundled)),
     )
+
+
+def _split(name: str) -> tuple[str, str]:
+    """A tensor's module and the part that it is of it, in kohya's and PEFT's words whoever wrote it."""
+    module, _, part = name.rpartition(".")
+    if part != "weight":
+        return module, part
+    module, _, part = module.rpartition(".")
+    if part == "default":
+        module, _, part = module.rpartition(".")
+    if part in ("up", "down"):
+        for end in _OLD_ENDS:
+            if module.endswith(end):
+                return module.removesuffix(end), f"lora_{part}.weight"
+    return module, f"{part}.weight"
 
 
 def _part(module: str) -> str:
