@@ -91,7 +91,7 @@ def launch_options(
 def _add(group: argparse._ArgumentGroup, row: FlagRow, hidden: bool) -> None:
     field = row.name.removeprefix("--").replace("-", "_")
     if row.status != "served":
-        count = {"switch": 0, "value": 1, "values": "+"}[row.kind]
+        count = {"switch": 0, "value": 1, "values": "+", "repeated": 1}[row.kind]
         group.add_argument(row.name, action=_Unserved, nargs=count, dest="unserved", **_QUIET)  # type: ignore[arg-type]
         return
     words = argparse.SUPPRESS if hidden else row.words.replace("%", "%%")
@@ -101,6 +101,7 @@ def _add(group: argparse._ArgumentGroup, row: FlagRow, hidden: bool) -> None:
     group.add_argument(
         row.name,
         dest=field,
+        action="append" if row.kind == "repeated" else "store",
         nargs="+" if row.kind == "values" else None,
         metavar="|".join(row.choices) or row.value,
         default=argparse.SUPPRESS,

@@ -46,7 +46,7 @@ class Launch:
         folders = folders_of(options)
         library = self.library(options)
         try:
-            resolver = resolver_of(options, library, settings_of(folders), styles_of(folders))
+            resolver = resolver_of(options, library, settings_of(folders), styles_of(options, folders))
             return starting_request(resolver, checkpoint)
         finally:
             library.close()

@@ -84,7 +84,7 @@ def open_workshop(options: LaunchOptions) -> Iterator[Workshop]:
             job_ended=registry.job_finished,
         )
         worker = Worker(store, bus, writer, inflight, functools.partial(make_engine, options, extensions))
-        styles = styles_of(folders)
+        styles = styles_of(options, folders)
         resolver = resolver_of(options, library, settings, styles)
         jobs = Jobs(folders.data, store, bus, worker, resolver)
         worker.start()
@@ -104,8 +104,8 @@ def settings_of(folders: Folders) -> Settings:
     return Settings(folders.data / "config.json", folders.state / "users")
 
 
-def styles_of(folders: Folders) -> StyleBook:
-    return StyleBook([folders.data / "styles.csv"])
+def styles_of(options: LaunchOptions, folders: Folders) -> StyleBook:
+    return StyleBook(options.styles_file or [folders.data / "styles.csv"])
 
 
 def resolver_of(options: LaunchOptions, library: ModelLibrary, settings: Settings, styles: StyleBook) -> Resolver:

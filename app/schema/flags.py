@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_ori
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 Status = Literal["served", "always so", "ignored", "not yet", "never"]
-Kind = Literal["switch", "value", "values"]
+Kind = Literal["switch", "value", "values", "repeated"]
 
 
 class Flag(NamedTuple):
@@ -81,6 +81,10 @@ class LaunchOptions(BaseModel):
     vae_dir: Annotated[Path | None, Flag("one more folder of VAE files", "FOLDER")] = None
     embeddings_dir: Annotated[Path | None, Flag("folder of embeddings [embeddings]", "FOLDER")] = None
     hypernetwork_dir: Annotated[Path | None, Flag("folder of hypernetworks [models/hypernetworks]", "FOLDER")] = None
+    styles_file: Annotated[
+        tuple[Path, ...],
+        Flag("table of styles; may be given again, with * and ? in its name [styles.csv]", "FILE"),
+    ] = ()
 
     device: Annotated[str | None, Flag("device to draw on, as torch names it: cuda, cuda:1, mps, cpu", "NAME")] = None
     device_id: Annotated[int | None, Field(ge=0), Flag("number of the CUDA device to draw on", "N")] = None
@@ -145,6 +149,11 @@ class LaunchOptions(BaseModel):
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         return None if path is None else path.expanduser().absolute()
+
+    @field_validator("styles_file")
+    @classmethod
+    def _all_absolute(cls, paths: tuple[Path, ...]) -> tuple[Path, ...]:
+        return tuple(path.expanduser().absolute() for path in paths)
 
     @property
     def thrift(self) -> Literal["", "medvram", "medvram-sdxl", "lowvram"]:
@@ -273,7 +282,6 @@ _NOT_YET = (
     _Line("--ldsr-models-path --dat-models-path --gfpgan-models-path --codeformer-models-path", _FOLDER, "value"),
     _Line("--clip-models-path --bsrgan-models-path", _FOLDER, "value"),
     _Line("--textual-inversion-templates-dir --localizations-dir", "leave it out", "value"),
-    _Line("--styles-file", "keep styles in styles.csv in the data folder", "value"),
     _Line("--ui-config-file --ui-settings-file", _SETTINGS, "value"),
     _Line("--hide-ui-dir-config --freeze-settings", _SETTINGS),
     _Line("--freeze-settings-in-sections --freeze-specific-settings", _SETTINGS, "value"),
@@ -309,6 +317,8 @@ def _served() -> list[FlagRow]:
             kind = "switch"
         elif name == "use_cpu":
             kind = "values"
+        elif name == "styles_file":
+            kind = "repeated"
         rows.append(
             FlagRow(
                 f"--{name.replace('_', '-')}",

@@ -78,6 +78,12 @@ def test_served_flags_arrive_with_their_types() -> None:
     assert said.loglevel == "DEBUG"
 
 
+def test_several_tables_of_styles_may_be_named() -> None:
+    said = options("--styles-file", "/srv/one.csv", "--listen", "--styles-file", "/srv/more/*.csv")
+    assert said.styles_file == (Path("/srv/one.csv"), Path("/srv/more/*.csv"))
+    assert options().styles_file == ()
+
+
 def test_relative_folders_are_meant_from_where_the_command_was_typed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
