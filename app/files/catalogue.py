@@ -20,7 +20,8 @@ from huggingface_hub.utils import build_hf_headers
 from app import __version__
 from app.files.addresses import Reach, names_private_host
 from app.files.download_names import name_in_repository
-from app.files.fetching import Fetcher, Stop
+from app.files.fetching import Fetcher
+from app.files.patience import Stop
 from app.files.scan import MODEL_ENDINGS
 from app.files.sources import CivitaiModel, CivitaiVersion, Hosts, HubFiles, PlainAddress, Source, hub_address
 from app.schema.errors import DownloadFailed, InvalidField

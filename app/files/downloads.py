@@ -15,7 +15,6 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.files.addresses import Reach
@@ -28,19 +27,18 @@ from app.files.download_records import (
     Download,
     DownloadRecords,
 )
-from app.files.folders import KINDS, LORA, Folders
-from app.files.hashes import ADDNET, SHA256, sha256_of
+from app.files.folders import KINDS, Folders
 from app.files.library import ModelLibrary
-from app.files.model_file import Identity
-from app.files.placing import place
-from app.files.sources import HUB, Hosts, HubFiles, Source, source_of
-from app.schema.errors import BrokenModelFile, DownloadFailed, EaselError, InvalidField, UnexpectedFailure
-from app.setup.start import OFFLINE, OFFLINE_BY_US
+from app.files.patience import Patience, Stop, Stopped
+from app.files.sources import HUB, Hosts, Source, source_of
+from app.schema.errors import DownloadFailed, EaselError, InvalidField, UnexpectedFailure
 
 if TYPE_CHECKING:
-    from app.files.catalogue import Catalogue, RemoteFile, Wanted
-    from app.files.fetching import Patience, Stop
-    from app.files.transfer import Kept
+    from app.files.catalogue import RemoteFile
+    from app.files.download_work import DownloadWork
+
+LARGEST = 200 * 10**9
+"""Bytes of the largest file that is fetched."""
 
 _log = logging.getLogger(__name__)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -79,7 +77,7 @@ class Pace:
 class Downloads:
     """One worker thread, begun with the first download. Every method may be called from any thread.
 
-    environ: HF_ENDPOINT, HF_HUB_OFFLINE, CIVITAI_TOKEN. reach: rules for addresses. largest, room_left: bytes.
+    environ: HF_ENDPOINT, HF_HUB_OFFLINE, CIVITAI_TOKEN. reach: rules for addresses. largest: bytes.
     """
 
     def __init__(
@@ -91,14 +89,14 @@ class Downloads:
         hosts: Hosts | None = None,
         reach: Reach | None = None,
         patience: Patience | None = None,
-        largest: int | None = None,
+        largest: int = LARGEST,
     ) -> None:
         self._folders = folders
         self._library = library
         self._environ = environ
         self._hosts = hosts or Hosts(hub=environ.get("HF_ENDPOINT", "").rstrip("/") or HUB)
         self._reach = reach or Reach(private=False)
-        self._patience = patience
+        self._patience = patience or Patience()
         self._largest = largest
         self._records = DownloadRecords(folders)
         self._changed = threading.Condition()
@@ -160,16 +158,7 @@ class Downloads:
 
     def files_in(self, source: str, *, token: str | None = None) -> Sequence[RemoteFile]:
         """The files to choose from, the usual one first; asks the network, in this thread. Raises DownloadFailed."""
-        # Late, here and below: what speaks HTTP takes a fifth of a second to import.
-        from app.files.catalogue import models_in  # noqa: PLC0415
-        from app.files.fetching import Interrupted, Stop  # noqa: PLC0415
-
-        wanted = source_of(source, self._hosts)
-        self._refuse_offline(wanted)
-        try:
-            return models_in(self._catalogue(Secrets(wanted, token or ""), Stop()).files(wanted))
-        except Interrupted as reason:
-            raise DownloadFailed(f"The list could not be fetched: {reason}.", hint="Try again.") from reason
+        return self._work().files(source_of(source, self._hosts), (token or "").strip())
 
     def list(self) -> Sequence[Download]:
         """All that are remembered, the oldest first."""
@@ -232,7 +221,7 @@ class Downloads:
         self._live[download.id] = download
         self._queue.append(download.id)
         if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name="downloads", daemon=True)
+            self._thread = threading.Thread(target=self._run, name="downloads", daemon=True)
             self._thread.start()
         self._changed.notify_all()
 
@@ -249,9 +238,22 @@ class Downloads:
         for download in over[: max(len(over) - _MOST_REMEMBERED, 0)]:
             self._records.forget(download.id)
 
-    def _work(self) -> None:
-        from app.files.fetching import Stop  # noqa: PLC0415
+    def _work(self) -> DownloadWork:
+        # Late, since it brings what speaks HTTP, which a start of the program does without.
+        from app.files.download_work import DownloadWork  # noqa: PLC0415
 
+        return DownloadWork(
+            self._folders,
+            self._library,
+            self._records,
+            self._environ,
+            self._hosts,
+            self._reach,
+            self._patience,
+            self._largest,
+        )
+
+    def _run(self) -> None:
         while True:
             with self._changed:
                 while not self._queue and not self._closing:
@@ -278,138 +280,21 @@ class Downloads:
                     self._changed.notify_all()
 
     def _one(self, id: str, stop: Stop) -> None:
-        from app.files.fetching import Stopped  # noqa: PLC0415
-        from app.files.transfer import AlreadyThere  # noqa: PLC0415
+        from app.files.download_work import Board  # noqa: PLC0415 - as above
+
+        def show(**values: object) -> None:
+            self._show(self._live[id], **values)
 
         known = self._secrets[id]
-        self._show(self._live[id], state=RUNNING)
+        show(state=RUNNING)
         try:
-            self._refuse_offline(known.source)
-            self._fetch(id, known, stop)
-            self._place(id)
-        except AlreadyThere as there:
-            with suppress(OSError):
-                self._records.part(id).unlink(missing_ok=True)
-            self._end(id, DONE, path=str(there.path), name=there.path.name, message="It was there already.")
+            board = Board(lambda: self._live[id], show, self._teller(id))
+            self._work().carry_out(known.source, known.token, stop, board)
         except Stopped:
             if id in self._cancelled:
                 self._cancel(self._live[id])
             else:
-                self._show(self._live[id], state=WAITING, speed=0.0)
-        except BrokenModelFile:
-            with suppress(OSError):
-                self._records.part(id).unlink(missing_ok=True)
-            self._live[id] = replace(self._live[id], received=0, total=None, validator="", sha256="")
-            raise
-
-    def _fetch(self, id: str, known: Secrets, stop: Stop) -> None:
-        from app.files.fetching import Fetcher, Patience  # noqa: PLC0415
-        from app.files.transfer import LARGEST, Kept, Transfer  # noqa: PLC0415
-
-        download = self._live[id]
-        if self._is_whole(download):
-            return
-        catalogue = self._catalogue(known, stop)
-        asked: list[Wanted] = []
-
-        def wanted() -> Wanted:
-            if not asked:
-                found = catalogue.wanted(known.source, download.file)
-                if download.wanted_sha256 and found.sha256 and found.sha256 != download.wanted_sha256:
-                    raise DownloadFailed(
-                        f"The file there has the checksum {found.sha256}, not {download.wanted_sha256} as wanted.",
-                        hint="It was not downloaded: choose the version that is meant, or leave out the checksum.",
-                    )
-                asked.append(replace(found, sha256=download.wanted_sha256 or found.sha256))
-            return asked[0]
-
-        def keep(kept: Kept) -> None:
-            self._show(
-                self._live[id],
-                received=kept.received,
-                total=kept.total,
-                validator=kept.validator,
-                name=kept.name,
-                sha256=kept.sha256,
-            )
-
-        transfer = Transfer(
-            Fetcher(self._patience or Patience()),
-            stop,
-            self._records.part(id),
-            keep,
-            self._teller(id),
-            hindered=lambda reason: self._show(self._live[id], message=f"Trying again: {reason}.", speed=0.0),
-            had=lambda kept: self._had(self._live[id], kept),
-            largest=self._largest or LARGEST,
-        )
-        begun = Kept(download.received, download.total, download.validator, download.name, download.sha256)
-        whole = transfer.run(wanted, begun)
-        self._show(self._live[id], received=whole.received, total=whole.received, sha256=whole.sha256, name=whole.name)
-
-    def _place(self, id: str) -> None:
-        download = self._live[id]
-        name = download.name or "download"
-        placed = place(self._records.part(id), name, download.sha256, self._folders, download.kind)
-        self._library.hashes.remember({Identity.of(placed.path): download.sha256}, SHA256)
-        self._library.refresh(placed.kind)
-        self._hash_weights(placed.path, placed.kind)
-        self._end(id, DONE, path=str(placed.path), kind=placed.kind, name=placed.path.name, message=placed.remark)
-
-    def _hash_weights(self, path: Path, kind: str) -> None:
-        """A LoRA's second hash, by which infotexts name it; it is in memory from being written just now."""
-        listed = next((file for file in self._library.list(kind) if file.path == path), None)
-        if kind == LORA and listed is not None and not listed.problem:
-            with suppress(EaselError):
-                self._library.hashes.compute(listed, ADDNET)
-                self._library.hash(listed)
-
-    def _catalogue(self, known: Secrets, stop: Stop) -> Catalogue:
-        from app.files.catalogue import Catalogue  # noqa: PLC0415
-        from app.files.fetching import Fetcher, Patience  # noqa: PLC0415
-
-        fetcher = Fetcher(self._patience or Patience())
-        return Catalogue(fetcher, stop, self._hosts, known.token, self._reach, self._environ)
-
-    def _refuse_offline(self, source: Source) -> None:
-        offline = any(
-            self._environ.get(name, "").upper() in ("1", "ON", "YES", "TRUE")
-            for name in (OFFLINE, "TRANSFORMERS_OFFLINE")
-        )
-        if isinstance(source.meaning, HubFiles) and offline and OFFLINE_BY_US not in self._environ:
-            raise DownloadFailed(
-                f"{OFFLINE} forbids to use the hub.", hint=f"Unset it, or set {OFFLINE}=0, to download from there."
-            )
-
-    def _is_whole(self, download: Download) -> bool:
-        """Whether all bytes came in an earlier run, which then did not know where to put them."""
-        part = self._records.part(download.id)
-        if not download.sha256 or download.received != download.total or not part.is_file():
-            return False
-        wanted = download.wanted_sha256 or download.sha256
-        return part.stat().st_size == download.total and sha256_of(part) == wanted == download.sha256
-
-    def _had(self, download: Download, kept: Kept) -> Path | None:
-        """Where the library has this file: by its checksum, or by what an earlier download of the same source was."""
-        if kept.sha256:
-            for (file, algorithm), value in dict(self._library.hashes.known).items():
-                if algorithm == SHA256 and value == kept.sha256 and self._is_listed(file):
-                    return Path(file.path)
-        for one in self._records.all():
-            same = (one.state, one.source, one.file) == (DONE, download.source, download.file)
-            if same and kept.validator and (one.validator, one.total) == (kept.validator, kept.total):
-                path = Path(one.path)
-                if not kept.sha256 and path.is_file() and path.stat().st_size == one.total:
-                    return path
-        return None
-
-    def _is_listed(self, file: Identity) -> bool:
-        path = Path(file.path)
-        places = [folder for kind in KINDS for folder in self._folders.of_kind(kind)]
-        try:
-            return any(path.is_relative_to(place) for place in places) and Identity.of(path) == file
-        except OSError:
-            return False
+                show(state=WAITING, speed=0.0)
 
     def _teller(self, id: str) -> Callable[[int, int | None], None]:
         pace = Pace(deque())
@@ -432,13 +317,14 @@ class Downloads:
             self._live[download.id] = download
             self._changed.notify_all()
 
-    def _end(self, id: str, state: str, **values: object) -> None:
-        self._show(self._live[id], state=state, speed=0.0, ended=time.time(), **values)
-
     def _fail(self, id: str, error: EaselError) -> None:
+        ended = {"state": FAILED, "speed": 0.0, "ended": time.time()}
+        part = self._records.part(id)
         try:
-            self._end(id, FAILED, code=error.code, message=error.message, hint=error.hint)
-        except EaselError:
+            if part.is_file() and part.stat().st_size == 0:
+                part.unlink()
+            self._show(self._live[id], **ended, code=error.code, message=error.message, hint=error.hint)
+        except (EaselError, OSError):
             _log.exception("The end of download %s cannot be written down", id)
 
     def _cancel(self, download: Download) -> Download:

@@ -7,26 +7,22 @@ and the content only so far as to see that it is no web page. Import it late, as
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import urlsplit
 
+from app.files.answers import Kept, host_of, learned, place_of, refuse_pages, told_checksum
 from app.files.catalogue import Wanted
-from app.files.contents import Content, content_of
-from app.files.download_names import disposition_name, name_in
-from app.files.fetching import Answer, Fetcher, Interrupted, Stop, Stopped, login_needed
+from app.files.fetching import Answer, Fetcher
+from app.files.patience import Interrupted, Stop, Stopped
 from app.files.whole_file import cannot_write
 from app.schema.errors import DiskFull, DownloadFailed
 
-LARGEST = 200 * 10**9
 ROOM_LEFT = 256 * 2**20
 """Bytes that stay free on the disk."""
 PROGRESS = 1 << 20
@@ -36,23 +32,6 @@ _KEPT_EVERY = 3.0
 _KEPT_AT_LEAST = 32 * 2**20
 _SNIFFED = 4096
 _CHUNK = 1 << 20
-_NO_MODEL = (Content.LFS_POINTER, Content.IMAGE, Content.ARCHIVE, Content.EMPTY, Content.ZEROS, Content.GGUF)
-_SHA256 = re.compile(r'(?:W/)?"?([0-9a-fA-F]{64})"?')
-
-
-@dataclass(frozen=True)
-class Kept:
-    """What must be known to go on later. received: bytes that are on the disk for certain. total: None: not told.
-
-    validator: strong ETag or Last-Modified of those bytes, "" for none. name: as the server calls the file.
-    sha256: as told beforehand or by the server.
-    """
-
-    received: int = 0
-    total: int | None = None
-    validator: str = ""
-    name: str = ""
-    sha256: str = ""
 
 
 class AlreadyThere(Exception):
@@ -80,7 +59,7 @@ class Transfer:
         *,
         hindered: Callable[[str], None] = lambda reason: None,
         had: Callable[[Kept], Path | None] = lambda known: None,
-        largest: int = LARGEST,
+        largest: int,
         room_left: int = ROOM_LEFT,
     ) -> None:
         self._fetcher = fetcher
@@ -136,12 +115,12 @@ class Transfer:
                 if kept.validator:
                     headers["If-Range"] = kept.validator
             with self._fetcher.get(wanted.url, wanted.reach, self._stop, headers) as answer:
-                begin, total = _place(answer, at, kept)
-                told = _told_checksum(answer)
+                begin, total = place_of(answer, at, kept)
+                told = told_checksum(answer)
                 if begin is None or (begin and told and kept.sha256 not in ("", told)):
                     self._start_again(file, kept)
                     raise Interrupted("the server does not go on where the download ended")
-                known = _learned(answer, wanted, replace(kept, received=begin, total=total))
+                known = learned(answer, wanted, replace(kept, received=begin, total=total))
                 if (path := self._had(known)) is not None:
                     raise AlreadyThere(path)
                 self._check_room(known, wanted)
@@ -207,11 +186,11 @@ class Transfer:
         try:
             for chunk in chunks:
                 if received + len(chunk) > most:
-                    raise DownloadFailed(f"{_host(answer)} sends more than the {most:,} bytes that were to come.")
+                    raise DownloadFailed(f"{host_of(answer)} sends more than the {most:,} bytes that were to come.")
                 if first is not None:
                     first += chunk
                     if len(first) >= _SNIFFED:
-                        _refuse_pages(first, answer)
+                        refuse_pages(first, answer)
                         first = None
                 file.write(chunk)
                 self._digest.update(chunk)
@@ -221,7 +200,7 @@ class Transfer:
                 now = time.monotonic()
                 if now - window_at > self._fetcher.patience.window:
                     if received - window_from < self._fetcher.patience.slowest * (now - window_at):
-                        raise Interrupted(f"{_host(answer)} sends next to nothing")
+                        raise Interrupted(f"{host_of(answer)} sends next to nothing")
                     window_at, window_from = now, received
                 if now - kept_at > _KEPT_EVERY or received - kept_bytes > _KEPT_AT_LEAST:
                     kept_at, kept_bytes = now, received
@@ -230,7 +209,7 @@ class Transfer:
                     if known.total is None:
                         self._check_disk(0)
             if first is not None:
-                _refuse_pages(first, answer)
+                refuse_pages(first, answer)
         except DownloadFailed:
             # What came is not the file that was meant: it must not pass for its beginning.
             file.truncate(0)
@@ -259,85 +238,6 @@ class Transfer:
 def _flush(file: BinaryIO) -> None:
     file.flush()
     os.fsync(file.fileno())
-
-
-def _place(answer: Answer, at: int, kept: Kept) -> tuple[int | None, int | None]:
-    """Where the answer's bytes begin, and the size of the whole; None: it cannot be used to go on."""
-    if answer.headers.get("content-encoding", "identity").lower() not in ("", "identity"):
-        raise DownloadFailed(f"{_host(answer)} sends the file in packed form, which was not asked for.")
-    said = answer.headers.get("content-range", "")
-    if answer.status == 200:
-        length = answer.headers.get("content-length", "")
-        return 0, int(length) if length.isdecimal() else None
-    if answer.status == 416:
-        whole = re.fullmatch(r"bytes \*/(\d+)", said)
-        complete = at > 0 and whole is not None and int(whole[1]) == at and kept.total in (None, at)
-        return (at, at) if complete else (None, None)
-    found = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", said)
-    validator = _validator(answer)
-    if found is None or int(found[1]) != at or (kept.validator and validator and validator != kept.validator):
-        return None, None
-    total = int(found[3]) if found[3] != "*" else kept.total
-    if kept.total is not None and total != kept.total:
-        return None, None
-    return at, total
-
-
-def _validator(answer: Answer) -> str:
-    """What names this state of the file: a strong ETag, else the time of its last change (RFC 9110, 13.1.5)."""
-    tag = answer.headers.get("etag", "")
-    return tag if tag and not tag.startswith("W/") else answer.headers.get("last-modified", "")
-
-
-def _told_checksum(answer: Answer) -> str:
-    """The sha256 that the hub tells of a file, "" for none."""
-    told = _SHA256.fullmatch(answer.met.get("x-linked-etag", "") or answer.headers.get("x-linked-etag", ""))
-    return told[1].lower() if told else ""
-
-
-def _learned(answer: Answer, wanted: Wanted, known: Kept) -> Kept:
-    """What the headers tell of the file: its name and, on the hub, its checksum and size."""
-    size = answer.met.get("x-linked-size", "")
-    if size.isdecimal() and known.total is not None and int(size) != known.total:
-        raise DownloadFailed(
-            f"The file is said to have {int(size):,} bytes, but {_host(answer)} sends {known.total:,}.",
-            hint="Try again later, or choose another mirror.",
-        )
-    checksum = _told_checksum(answer)
-    if wanted.sha256 and checksum and wanted.sha256 != checksum:
-        raise DownloadFailed(
-            f"The file there has the checksum {checksum}, not {wanted.sha256} as wanted.",
-            hint="It was not downloaded: choose the revision that is meant, or leave out the checksum.",
-        )
-    said = wanted.name or disposition_name(answer.headers.get("content-disposition", "")) or known.name
-    return replace(
-        known,
-        total=int(size) if size.isdecimal() and known.total is None else known.total,
-        validator=_validator(answer) or ("" if known.received == 0 else known.validator),
-        name=said or name_in(wanted.url),
-        # From the start again, it may be another file than the one whose checksum is known.
-        sha256=wanted.sha256 or checksum or (known.sha256 if known.received else ""),
-    )
-
-
-def _refuse_pages(first: bytes, answer: Answer) -> None:
-    """Raise DownloadFailed for an answer that is a web page, an error in JSON or no model at all."""
-    content = content_of(first)
-    if content is Content.HTML:
-        raise login_needed(_host(answer))
-    if content is Content.JSON:
-        said = ""
-        with suppress(ValueError, RecursionError):
-            found = json.loads(first)
-            said = str(found.get("message") or found.get("error") or "") if isinstance(found, dict) else ""
-        words = f": {' '.join(said.split())[:200]}" if said else ""
-        raise DownloadFailed(f"{_host(answer)} answers with a message instead of a file{words}.")
-    if content in _NO_MODEL:
-        raise DownloadFailed(f"What {_host(answer)} sends is no model: it is {content.value}.")
-
-
-def _host(answer: Answer) -> str:
-    return (urlsplit(answer.url).hostname or "")[:100]
 
 
 def _given_up(reason: Interrupted, kept: Kept) -> DownloadFailed:

@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 from app.access import Access
 from app.api import create_application, downloads_router
 from app.files import Downloads, Folders, ModelLibrary
-from app.files.fetching import Patience
+from app.files.patience import Patience
 from tests.files.file_server import FileServer, Route, serving
 from tests.files.making import lora, write_safetensors
 

@@ -10,7 +10,7 @@ from PIL import Image, PngImagePlugin
 
 from app.cli.folders import folders_of
 from app.files import Downloads, Folders, ModelLibrary
-from app.files.fetching import Patience
+from app.files.patience import Patience
 from app.jobs import DataFolderLock, Jobs
 from app.schema.errors import ModelNotFound
 from app.schema.events import RowFinished
