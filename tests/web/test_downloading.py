@@ -14,7 +14,7 @@ from playwright.sync_api import BrowserContext, Locator, Page, expect
 from app.access import Access
 from app.api import downloads_router
 from app.files import Downloads
-from app.files.fetching import Patience
+from app.files.patience import Patience
 from app.web import mount_page
 from tests.api.serving import SHAPES, build_server
 from tests.files.file_server import FileServer, Route, serving
