@@ -168,6 +168,7 @@ class Engine:
         while True:
             try:
                 with self._pipelines.use(choice, group[0].needs(), self._tell_load(choice)) as model:
+                    self._tell_networks(group)
                     return self._run(group, model)
             except NotFiniteUNet as problem:
                 higher = self._pipelines.raise_precision(choice)
@@ -178,6 +179,16 @@ class Engine:
             logger.warning(text)
             for row in group:
                 row.notices["unet_precision_raised"] = text
+
+    def _tell_networks(self, group: Sequence[Row]) -> None:
+        """How well the networks fit, and which were not found, among what each picture's owner is told."""
+        fitted = "; ".join(str(report) for report in self._pipelines.network_reports)
+        for row in group:
+            missing = row.plan.resolved.missing_networks
+            if fitted:
+                row.notices["networks"] = f"{fitted}."
+            if missing:
+                row.notices["networks_missing"] = f"Not found and left out: {', '.join(missing)}."
 
     def _run(self, group: Sequence[Row], model: LoadedModel) -> dict[Row, Exception]:
         """Begins or advances the rows of a group; returns those that failed, with the reason."""

@@ -22,6 +22,7 @@ from torch import nn
 from app.engine.kept import Kept, Key, Part, counted
 from app.engine.row import PARTS, ModelChoice, PartName
 from app.models import higher_precision, is_out_of_memory, move, precision_word, stream
+from app.networks import NetworkSet, Report
 from app.schema.errors import OutOfMemory
 from app.schema.memory import MemoryTier, ModelInMemory, ModelMemory
 
@@ -38,6 +39,10 @@ Thrift = Literal["", "medvram", "medvram-sdxl", "lowvram"]
 
 _MOVING = 0.1
 """Share of a load's cost that bringing a model from the machine's memory to the device is taken for."""
+
+
+_PATCHING = 0.02
+"""The same of changing the networks on a model at hand."""
 
 
 class Needs(NamedTuple):
@@ -88,7 +93,8 @@ class PipelineManager:
     """Keeps checkpoints and VAEs apart, so that one is changed without the other. One thread.
 
     host: the machine's memory. card: of a device with its own, None where the device is the CPU. The thing in use is
-    kept even when it alone is larger than a budget. move, stream: carry out what is decided here.
+    kept even when it alone is larger than a budget. networks: puts a choice's networks on; None leaves them out.
+    move, stream: carry out what is decided here.
     """
 
     def __init__(
@@ -99,6 +105,7 @@ class PipelineManager:
         host: Tier,
         card: Tier | None = None,
         thrift: Thrift = "",
+        networks: NetworkSet | None = None,
         move: Callable[[nn.Module, torch.device], None] = move,
         stream: Callable[[nn.Module, torch.device], Callable[[], None]] = stream,
     ) -> None:
@@ -107,6 +114,8 @@ class PipelineManager:
         self._host = host
         self._card = card
         self._thrift = thrift
+        self._networks = networks
+        self._reports: tuple[Report, ...] = ()
         self._move = move
         self._stream = stream
         self._kept: OrderedDict[Key, Kept] = OrderedDict()
@@ -139,6 +148,8 @@ class PipelineManager:
         if choice == self._current:
             return 0.0
         idle = self._card is None or bool(self._thrift) or all(part.at_hand for one in found for part in one.parts)
+        if idle and self._networks is not None and self._networks.on(found[0].value) != choice.networks:
+            return _PATCHING
         return 0.0 if idle else _MOVING
 
     @contextmanager
@@ -159,11 +170,17 @@ class PipelineManager:
             self._told = None
         self._needed = tuple(part for one in (checkpoint, vae) for part in one.parts if part.name in needs)
         self._bring(self._needed, Key.both(choice), model)
+        self._reports = self._networks.apply(model, choice.networks) if self._networks is not None else ()
         self._give_back()
         try:
             yield model
         finally:
             self._notice_raised_vae(vae)
+
+    @property
+    def network_reports(self) -> tuple[Report, ...]:
+        """How well each network fits the model that was lent last."""
+        return self._reports
 
     def pin(self, path: str) -> None:
         """What comes from this file stays in memory from now on."""
@@ -187,7 +204,7 @@ class PipelineManager:
         self.unload(None)
 
     def bytes(self) -> int:
-        """Memory that all kept models take, in bytes, mapped ones left out."""
+        """What all kept models are charged with, in bytes."""
         return self._used(on_device=False) + self._used(on_device=True)
 
     def memory(self) -> ModelMemory:
@@ -284,6 +301,8 @@ class PipelineManager:
             target = self._device if direct or self._card is None else torch.device("cpu")
             into = spare.value if spare is not None else None
             spare = None
+            if into is not None and not is_vae and self._networks is not None:
+                self._networks.clear(into)
             try:
                 if is_vae:
                     value: Any = self._loader.vae(choice, target, raised, into, tell)

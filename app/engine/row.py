@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 from torch import Tensor
 
+from app.networks import Wanted
 from app.recipes import Decode, Effect, EncodeImage, EncodeText, Evaluate, ModelFacts, Picture, Recipe, Skip, Tools
 from app.schema.request import FileIdentity, ImagePlan
 
@@ -26,18 +27,26 @@ _NEEDS: Mapping[type, tuple[PartName, ...]] = {
 
 
 class ModelChoice(NamedTuple):
-    """What must be on the device for a row: equal choices share a model. precision: 'fp32', 'bf16' or 'fp16'."""
+    """What must be on the device for a row: equal choices share a model. precision: 'fp32', 'bf16' or 'fp16'.
+
+    networks: exactly those that are on it, in order.
+    """
 
     checkpoint: FileIdentity
     vae: FileIdentity | None
     precision: str
+    networks: tuple[Wanted, ...] = ()
 
     @classmethod
     def of(cls, plan: ImagePlan) -> ModelChoice:
         """The choice that a plan's resolved request makes; a hash that came later does not change it."""
         resolved = plan.resolved
         vae = resolved.vae.model_copy(update={"sha256": None}) if resolved.vae else None
-        return cls(resolved.checkpoint.model_copy(update={"sha256": None}), vae, resolved.request.precision)
+        networks = tuple(
+            Wanted(one.kind, one.name, one.file.path, one.file.size, one.file.mtime_ns, one.text, one.unet, one.rank)
+            for one in resolved.networks
+        )
+        return cls(resolved.checkpoint.model_copy(update={"sha256": None}), vae, resolved.request.precision, networks)
 
 
 @dataclass(eq=False)

@@ -106,7 +106,13 @@ class Runner:
         ]
 
     def _encode(self, model: LoadedModel, unit: TextUnit) -> ConditioningSchedule:
-        return encode_unit(model.text_encoders, unit, self._tokenizer, size_numbers=model.family.size_numbers)
+        return encode_unit(
+            model.text_encoders,
+            unit,
+            self._tokenizer,
+            size_numbers=model.family.size_numbers,
+            vocabularies=model.vocabularies,
+        )
 
 
 TILE = 64

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from app.files import CHECKPOINT, VAE, ModelLibrary
 from app.jobs.job import Job
+from app.jobs.networks import hashed
 from app.jobs.store import Store
 from app.schema.errors import EaselError
 from app.schema.request import FileIdentity
@@ -26,9 +27,12 @@ class AddHashes:
         resolved = job.resolved
         checkpoint = self._hashed(resolved.checkpoint, CHECKPOINT)
         vae = self._hashed(resolved.vae, VAE) if resolved.vae else None
-        if (checkpoint, vae) == (resolved.checkpoint, resolved.vae):
+        networks = tuple(hashed(use, self.library) for use in resolved.networks)
+        if (checkpoint, vae, networks) == (resolved.checkpoint, resolved.vae, resolved.networks):
             return job
-        job = replace(job, resolved=resolved.model_copy(update={"checkpoint": checkpoint, "vae": vae}))
+        job = replace(
+            job, resolved=resolved.model_copy(update={"checkpoint": checkpoint, "vae": vae, "networks": networks})
+        )
         self.store.set_document(job)
         return job
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from app.files import CHECKPOINT, VAE, ModelFile, ModelLibrary
-from app.language import Reading, Style, Timing, final_prompts, plan_texts
+from app.jobs.networks import networks_of
+from app.language import Reading, Style, Timing, Tokenizer, final_prompts, plan_texts
 from app.schema.choices import AUTOMATIC, find_sampler, find_schedule, split_sampler_name
 from app.schema.errors import EaselError, ModelNotFound
 from app.schema.request import FileIdentity, GenerationRequest, ResolvedRequest, parse_request
@@ -38,6 +39,7 @@ class Resolver:
     default_checkpoint: Callable[[], str] = lambda: ""
     styles: Callable[[], Iterable[Style]] = lambda: ()
     draw_seed: Callable[[], int] = draw_seed
+    tokenizer: Tokenizer = field(default_factory=Tokenizer)
 
     def __call__(self, request: GenerationRequest) -> ResolvedRequest:
         """Raises UnknownChoice for a sampler or schedule, ModelNotFound or the file's own problem for a model,
@@ -65,12 +67,15 @@ class Resolver:
         )
         # What cannot be encoded is refused now, not when its turn comes.
         plan_texts(prompt, negative_prompt, Reading(Timing(resolved.steps), resolved.emphasis))
+        networks = networks_of(resolved, self.library, checkpoint, self.tokenizer)
         return ResolvedRequest(
             request=resolved,
             checkpoint=identity_of(checkpoint),
             checkpoint_name=checkpoint.stem,
             vae=identity_of(vae) if vae else None,
             schedule_label=_printed(sampler, schedule),
+            networks=networks.uses,
+            missing_networks=networks.missing,
         )
 
     @staticmethod

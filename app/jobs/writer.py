@@ -17,6 +17,7 @@ from typing import Protocol
 
 from app.jobs.bus import Told
 from app.jobs.job import Job
+from app.jobs.networks import network_entries
 from app.jobs.store import Outcome, Store
 from app.schema.errors import CannotWrite, EaselError, UnexpectedFailure
 from app.schema.events import Failed, ImageReady, Notice, RowFailed, RowFinished
@@ -170,10 +171,12 @@ class Writer:
         self._settle(plan.job, plan.image, "saved", ready=ready, seconds=finished.seconds, notices=told)
 
     def _saved(self, work: _Work, plan: ImagePlan, finished: RowFinished) -> ImageReady:
-        if work.job.resolved.checkpoint.sha256 is None:
+        resolved = work.job.resolved
+        if resolved.checkpoint.sha256 is None or not all(use.hash for use in resolved.networks):
             work.job = self._add_hashes(work.job)
         plan = plan._replace(resolved=work.job.resolved)
-        entries = picture_entries(plan, (*self._extra_entries(plan), *finished.facts))
+        said = (*network_entries(plan.resolved.networks), *self._extra_entries(plan), *finished.facts)
+        entries = picture_entries(plan, said)
         infotext = write_infotext(plan.resolved.request.prompt, plan.resolved.request.negative_prompt, entries)
         for path in self._files.names(plan, finished):
             ready = ImageReady(

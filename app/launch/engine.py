@@ -29,9 +29,11 @@ def make_engine(options: LaunchOptions, extensions: ExtensionHost, before_group:
     from app.engine import Loading, PipelineManager, Runner, Scheduler, Tier  # noqa: PLC0415
     from app.language import Tokenizer  # noqa: PLC0415
     from app.models import choose_device, eight_bit_format, host_memory, memory_of  # noqa: PLC0415
+    from app.networks import NetworkSet  # noqa: PLC0415
     from app.recipes import generate  # noqa: PLC0415
 
     extensions.load_for_engine()
+    tokenizer = Tokenizer()
     device = choose_device(options.wanted_device)
     logger.info("Drawing on %s", device)
     loading = Loading(
@@ -49,12 +51,13 @@ def make_engine(options: LaunchOptions, extensions: ExtensionHost, before_group:
         host=Tier(0 if options.lowram and own else int(machine * HOST_SHARE), machine),
         card=Tier(int(own * CARD_SHARE), own) if own else None,
         thrift=options.thrift if own else "",
+        networks=NetworkSet(tokenizer.encode),
     )
     return TorchEngine(
         pipelines,
         generate,
         scheduler=Scheduler(),
-        runner=Runner(Tokenizer(), pipelines.offload),
+        runner=Runner(tokenizer, pipelines.offload),
         before_group=before_group,
     )
 

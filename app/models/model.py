@@ -55,7 +55,8 @@ class LoadedModel:
     alphas_cumprod: [train_steps] float32 on the CPU, the last entry tiny for a zero-terminal-SNR model.
     recommended: native size and settings. preview: rows of `app.models.previews`.
     fingerprint: equal for equal weights in the same dtype; networks are not part of it.
-    networks: fingerprints of the networks now applied, in order; kept by PipelineManager.
+    networks: fingerprints of the networks now applied, in order; kept by PipelineManager. vocabularies: the words
+    that they teach, for `app.conditioning`.
     architecture: equal for two models whose modules can take each other's weights.
     report: sentences about the file that a person may want to read (keys that were ignored and the like).
     compute_device: where it computes, if its parts may lie elsewhere in between; None: where the U-Net lies.
@@ -73,6 +74,7 @@ class LoadedModel:
     file: Identity | None = None
     metadata: dict[str, str] = field(default_factory=dict)
     networks: tuple[str, ...] = ()
+    vocabularies: tuple[Any, ...] = ()
     architecture: object = None
     report: tuple[str, ...] = ()
     compute_device: torch.device | None = None

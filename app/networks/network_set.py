@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from app.models.model import LoadedModel
-from app.networks.network import Hook, Patch, Report, Vocabulary, Wanted
-from app.networks.open import HYPERNET_KIND, LORA_KIND, Networks, Tokenise, open_network, require_family
+from app.networks.network import Hook, Patch, Report, Wanted
+from app.networks.open import EMBEDDING_KIND, HYPERNET_KIND, LORA_KIND, Networks, Tokenise, open_network, require_family
 from app.networks.originals import Originals
 
 _MOST_OPEN = 64
@@ -41,7 +41,8 @@ class _State:
         self.on: dict[str, tuple[Hashable, ...]] = {}
         self.hooks: tuple[Hashable, ...] = ()
         self.undo: list[Callable[[], None]] = []
-        self.vocabularies: tuple[Vocabulary, ...] = ()
+        self.wanted: tuple[Wanted, ...] = ()
+        self.reports: tuple[Report, ...] = ()
 
 
 class NetworkSet:
@@ -63,14 +64,14 @@ class NetworkSet:
         Raises UnsupportedModel for a network of another family and what opening raises, before a weight is touched.
         Whatever else is raised on the way, an interrupt too, leaves the model without any network.
         """
+        state = self._states.get(model)
+        if (state.wanted if state is not None else ()) == tuple(wanted):
+            return state.reports if state is not None else ()
         opened = [self._opened(one) for one in wanted]
         for networks in opened:
             for network in networks[:1]:
                 require_family(network.name, network.family, model)
-        state = self._states.get(model)
         if state is None:
-            if not wanted:
-                return ()
             state = self._states[model] = _State(model)
         try:
             self._patch(model, state, wanted, opened)
@@ -78,11 +79,13 @@ class NetworkSet:
         except BaseException:
             self.clear(model)
             raise
-        state.vocabularies = tuple(
-            cast("Vocabulary", network) for networks in opened for network in networks if network.kind == "embedding"
+        state.wanted = tuple(wanted)
+        model.vocabularies = tuple(
+            network for networks in opened for network in networks if network.kind == EMBEDDING_KIND
         )
         model.networks = tuple(networks[0].fingerprint for networks in opened)
-        return tuple(networks[0].report(model) for networks in opened)
+        state.reports = tuple(networks[0].report(model) for networks in opened)
+        return state.reports
 
     @torch.inference_mode(mode=False)
     @torch.no_grad()
@@ -93,16 +96,16 @@ class NetworkSet:
             return
         for undo in reversed(state.undo):
             undo()
-        state.undo, state.hooks, state.vocabularies = [], (), ()
+        state.undo, state.hooks, state.wanted, state.reports = [], (), (), ()
         for path in state.originals.changed:
             state.originals.restore(path)
         state.on = {}
-        model.networks = ()
+        model.networks = model.vocabularies = ()
 
-    def vocabularies(self, model: LoadedModel) -> tuple[Vocabulary, ...]:
-        """The words that the networks now on the model teach."""
+    def on(self, model: LoadedModel) -> tuple[Wanted, ...]:
+        """What is on the model now."""
         state = self._states.get(model)
-        return state.vocabularies if state is not None else ()
+        return state.wanted if state is not None else ()
 
     def kept_bytes(self, model: LoadedModel) -> int:
         """Memory that copies of the model's own weights take, in bytes."""

@@ -187,11 +187,30 @@ class FileIdentity(BaseModel):
     sha256: str | None = None
 
 
+class NetworkUse(BaseModel):
+    """One network that a prompt switches on, as it was when the job was submitted.
+
+    kind: 'lora', 'hypernet' or 'embedding'. text, unet: factors of its effect on each. rank: of the change at most,
+    None for the file's own. hash: as infotexts print it, "" while it is not known.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: str
+    name: str
+    file: FileIdentity
+    text: float = 1.0
+    unet: float = 1.0
+    rank: int | None = None
+    hash: str = ""
+
+
 class ResolvedRequest(BaseModel):
     """A request in which nothing can drift any more: seeds are numbers, names are files, styles are text.
 
     prompt and negative_prompt of `request` hold the text after styles and comments.
     checkpoint_name: file stem, as written to the infotext. schedule_label: as printed ('Karras' for DPM++ 2M).
+    networks: those that the prompts name, in order. missing_networks: names in tags that no file answers to.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -201,6 +220,8 @@ class ResolvedRequest(BaseModel):
     checkpoint_name: str
     vae: FileIdentity | None = None
     schedule_label: str = AUTOMATIC
+    networks: tuple[NetworkUse, ...] = ()
+    missing_networks: tuple[str, ...] = ()
 
 
 class ImagePlan(NamedTuple):
