@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -114,8 +114,16 @@ def _parse(text: bytes, size: int) -> Header:
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise Refused("its metadata hold something other than text")
     tensors = {name: _place(name, fields, start) for name, fields in content.items()}
+    refuse_leading_out(tensors)
     _check_layout(tensors, start, size)
     return Header(MappingProxyType(tensors), MappingProxyType(metadata), start, size)
+
+
+def refuse_leading_out(names: Iterable[str]) -> None:
+    """Tensors' names are no paths here, but some program may make files of them. Raises RefusedAsUnsafe."""
+    for name in names:
+        if "\0" in name or (".." in name and ".." in name.replace("\\", "/").split("/")):
+            raise RefusedAsUnsafe(f"the tensor's name {name[:100]!r} leads out of it")
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -138,6 +146,9 @@ def _place(name: str, fields: Any, start: int) -> TensorPlace:
     if not isinstance(dtype, str) or dtype not in DTYPE_BITS:
         raise Refused(f"tensor '{name[:100]}' is of the unknown type {str(dtype)[:40]}")
     if not _natural(shape) or len(shape) > _MOST_DIMENSIONS:
+        raise Refused(f"tensor '{name[:100]}' has an impossible shape")
+    # A zero hides what the other sizes come to, which overflows in whoever makes the empty tensor.
+    if 0 in shape and math.prod(size for size in shape if size) >= 2**48:
         raise Refused(f"tensor '{name[:100]}' has an impossible shape")
     if not _natural(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
         raise Refused(f"tensor '{name[:100]}' has an impossible place")

@@ -5,6 +5,7 @@ Nothing is called: a few names have a meaning here, classes become stubs, other 
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -203,6 +204,8 @@ def _checked(storage: Storage, dtype: str, offset: Any, shape: Any, stride: Any)
     if not len(_sequence(shape)) == len(_sequence(stride)) <= 64:
         raise Refused("a tensor in it has an impossible shape")
     if not all(type(number) is int and 0 <= number < 2**48 for number in (offset, *shape, *stride)):
+        raise Refused("a tensor in it has an impossible shape")
+    if 0 in shape and math.prod(size for size in shape if size) >= 2**48:
         raise Refused("a tensor in it has an impossible shape")
     width = DTYPE_BITS[dtype] // 8
     tensor = PickledTensor(storage.key, dtype, tuple(shape), tuple(stride), offset * width)

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any, BinaryIO
 
 from app.files.contents import Content, content_of
-from app.files.headers import DTYPE_BITS
+from app.files.headers import DTYPE_BITS, refuse_leading_out
 from app.files.pickle_machine import PickleMachine
 from app.files.pickle_names import Name
 from app.files.pickle_values import PickledTensor, Storage, Stub, storage_of
@@ -199,6 +199,7 @@ def _pickled_file(
             skipped[value.name] = None
     if not tensors and isinstance(tree, Stub):
         raise RefusedAsUnsupported(f"it holds an object of the class {tree.name[:150]} instead of weights by name")
+    refuse_leading_out(tensors)
     claimed = sum(tensor.span for tensor in tensors.values())
     if claimed > 4 * sum(storage.size for storage in storages.values()) + 1_000_000:
         raise RefusedAsUnsafe("its tensors claim many times the bytes that it has")

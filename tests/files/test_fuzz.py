@@ -20,7 +20,7 @@ from tests.files.mutating import bytes_changed, header_changed, opcodes, pickle_
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "pickles"
 LONGEST_SECONDS = 2.0
-EACH_RUN, SLOW_RUN = 800, 40_000
+EACH_RUN, SLOW_RUN = 800, 15_000
 
 every_run = pytest.mark.parametrize(
     ("seed", "count"), [(1, EACH_RUN), pytest.param(2, SLOW_RUN, marks=pytest.mark.slow)], ids=["short", "long"]

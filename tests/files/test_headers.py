@@ -108,6 +108,7 @@ BROKEN: dict[str, tuple[Any, bytes]] = {
     "shape of truths": ({"a": {"dtype": "F32", "shape": [True], "data_offsets": [0, 4]}}, bytes(4)),
     "shape is text": ({"a": {**F32, "shape": "2"}}, bytes(8)),
     "enormous shape": ({"a": {"dtype": "F32", "shape": [2**63, 0], "data_offsets": [0, 0]}}, b""),
+    "a zero hides an overflow": ({"a": {"dtype": "F32", "shape": [0, 2**40, 2**40], "data_offsets": [0, 0]}}, b""),
     "product overflows": ({"a": {"dtype": "F32", "shape": [2**62, 4], "data_offsets": [0, 0]}}, b""),
     "seventy dimensions": ({"a": {"dtype": "F32", "shape": [1] * 70, "data_offsets": [0, 4]}}, bytes(4)),
     "too small for its shape": ({"a": {**F32, "data_offsets": [0, 7]}}, bytes(7)),
@@ -133,6 +134,9 @@ UNSAFE: dict[str, tuple[Any, bytes]] = {
     ),
     "twice the same name": (b'{"a": %b, "a": %b}' % ((json.dumps(F32).encode(),) * 2), bytes(8)),
     "twice the same field": (b'{"a":{"dtype":"F32","dtype":"F16","shape":[2],"data_offsets":[0,8]}}', bytes(8)),
+    "a name that leads out": ({"../../etc/passwd": F32}, bytes(8)),
+    "a name that leads out on Windows": ({"a\\..\\b": F32}, bytes(8)),
+    "a name with an end inside": ({"a\0b": F32}, bytes(8)),
     "nested without end": (b'{"a":' + b"[" * 200_000, b""),
     "millions of parts": (b'{"a":[' + b"{}," * 1_100_000 + b"{}]}", b""),
 }

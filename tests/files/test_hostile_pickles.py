@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from app.files import CHECKPOINT, Folders, ModelLibrary, read_pickle
 from app.schema.errors import BrokenModelFile, EaselError, UnsafeModelFile
 from tests.files import making
-from tests.files.hostile import BOMBS, LIVE, OTHER, STRANGE, TWO, archive, call, old_format, ref, system, text
+from tests.files.hostile import BOMBS, LIVE, OTHER, STORAGE, STRANGE, TWO, archive, call, old_format, ref, system, text
 from tests.files.making import write_safetensors
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "pickles"
@@ -216,3 +216,9 @@ def read_or_refused(path: Path, content: bytes) -> None:
         return
     for tensor in file.tensors.values():
         assert 0 <= starts[tensor.storage] + tensor.begin + tensor.span <= len(content)
+
+
+def test_a_tensor_whose_name_leads_out_is_refused(tmp_path: Path) -> None:
+    tensor = call(ref("torch._utils._rebuild_tensor_v2"), STORAGE, b"K\x00", b"K\x01\x85", b"K\x01\x85", b"\x89", b"}")
+    error = refusal(tmp_path / "a.ckpt", archive(TWO + b"}" + text("../../x") + tensor + b"s."))
+    assert "'../../x' leads out of it" in error.message
