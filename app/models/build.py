@@ -17,17 +17,10 @@ from transformers.models.clip.modeling_clip import CLIPTextModel, CLIPTextModelW
 from app.models.families import TextEncoderFacts
 from app.models.guidance_scale import guide_as_usual
 from app.models.shapes import TextShape, UNetShape, VaeShape
-from app.schema.errors import UnsupportedModel
 
 
 def build_unet(shape: UNetShape, heads: Sequence[int], norm_groups: int, label_number_width: int = 256) -> Any:
     """An empty U-Net. heads: of each level. label_number_width: sines and cosines per size number (SDXL)."""
-    last = shape.down_depths[-1][0]
-    if shape.middle_depth == 0 or (last and shape.middle_depth not in (None, last)):
-        raise UnsupportedModel(
-            f"A U-Net with {shape.middle_depth} transformer blocks in its middle and {last} in the level before it "
-            "is not known."
-        )
     down_depths: list[Any] = [depths if any(depths) else 1 for depths in shape.down_depths]
     if not any(shape.down_depths[-1]):
         # diffusers gives the middle block the depth of the last level, which has none of its own here.

@@ -113,18 +113,22 @@ def unet_shape(shapes: Shapes) -> UNetShape:
     projection = next((len(shape) for name, shape in shapes.items() if name.endswith(".proj_in.weight")), 0)
     if projection not in (2, 4):
         raise BrokenModelFile("The U-Net has no usable tensor named *.proj_in.weight.")
-    middle = any(name.startswith("middle_block.") for name in shapes)
+    middle_depth, last = _middle(shapes), down[-1][0] if down[-1] else 0
+    if middle_depth == 0 or (last and middle_depth not in (None, last)):
+        raise UnsupportedModel(
+            f"It has {middle_depth} transformer blocks in its middle and {last} in the level before: an unknown layout."
+        )
     return UNetShape(
         in_channels=first[1],
         out_channels=_need(shapes, "out.2.weight", 4)[0],
         channels=tuple(channels),
         down_depths=tuple(down),
-        middle_depth=_middle(shapes) if middle else None,
+        middle_depth=middle_depth,
         up_depths=tuple(up),
         context_width=_need(shapes, readers[0], 2)[1],
         linear_projection=projection == 2,
         label_width=_width(shapes, "label_emb.0.0.weight"),
-        middle=middle,
+        middle=any(name.startswith("middle_block.") for name in shapes),
         guidance_width=_width(shapes, "time_embed.cond_proj.weight"),
     )
 
@@ -209,6 +213,8 @@ def _depth(shapes: Shapes, block: str) -> int:
 
 
 def _middle(shapes: Shapes) -> int | None:
+    if not any(name.startswith("middle_block.") for name in shapes):
+        return None
     _need(shapes, "middle_block.0.in_layers.2.weight", 4)
     if "middle_block.1.norm.weight" in shapes:
         return _depth(shapes, "middle_block.1")

@@ -105,9 +105,9 @@ def _structure(
         raise UnsupportedModel(f"{file.path.name} is no TAESD decoder.", hint="Put taesd_decoder.safetensors there.")
     blocks = [0]
     # Layer 1 is an activation without weights; a level ends with its doubling (no weights) and a convolution.
-    for number in range(2, max(layers) + 1):
-        if _BLOCK in layers.get(number, ()):
+    for number in sorted(layers)[1:-1]:
+        if _BLOCK in layers[number]:
             blocks[-1] += 1
-        elif number in layers and number != max(layers):
+        else:
             blocks.append(0)
     return blocks, len(blocks) - 1, (first[1], first[0])

@@ -62,7 +62,7 @@ def test_a_trainers_checkpoint_loads_without_what_belongs_to_the_trainer(
         "optimizer_states": [{"state": {0: {"exp_avg": torch.ones(3)}}}],
         "lr_schedulers": [{"base_lrs": [1e-4], "last_epoch": 1}],
     }
-    path = tmp_path / "trained model.ckpt"
+    path = tmp_path / "训练 模型 🎨 v1.5.ckpt"
     torch.save(content, path, _use_new_zipfile_serialization=new_format)
     model = load_checkpoint(path, precision=HALF)
     assert same(model, expected)

@@ -71,6 +71,9 @@ def test_another_file_and_a_damaged_one_are_refused(theirs: Any, tmp_path: Path)
     with pytest.raises(UnsupportedModel, match=r"a\.safetensors is no TAESD decoder"):
         load_tiny_decoder(write_tiny_checkpoint(tmp_path / "a.safetensors"))
     tensors = authors_names(theirs)
+    save_file({**tensors, "999999999999.weight": torch.zeros(1)}, tmp_path / "long.safetensors")
+    with pytest.raises(BrokenModelFile, match=r"long\.safetensors lacks tensors"):
+        load_tiny_decoder(tmp_path / "long.safetensors")
     del tensors["8.conv.2.weight"]
     save_file(tensors, tmp_path / "hole.safetensors")
     with pytest.raises(BrokenModelFile, match=r"hole\.safetensors lacks tensors .*layers\.7\.conv\.2\.weight"):
