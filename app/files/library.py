@@ -20,7 +20,7 @@ from app.files.hashes import ADDNET, LEGACY, SHA256, Cancelled, Hashes, legacy_h
 from app.files.headers import read_header
 from app.files.index import FileIndex
 from app.files.model_file import Identity, ModelFile, Problem, Summary
-from app.files.scan import Found, scan
+from app.files.scan import PICTURE_ENDINGS, Found, scan
 from app.files.sidecars import sidecars
 from app.files.summarise import UNREADABLE, problem_in, summarise
 from app.schema.choices import AUTOMATIC
@@ -71,7 +71,9 @@ class ModelLibrary:
                 summary = _look(found)
                 if not found.problem and summary.content != UNREADABLE:
                     new[found.identity] = self._summaries[found.identity] = summary
-            looked_at.append((found, summary))
+            # Among embeddings lie their previews, and whatever pictures the user keeps there: no models, nothing wrong.
+            if summary.kind or not found.name.lower().endswith(PICTURE_ENDINGS):
+                looked_at.append((found, summary))
             if len(new) >= _REMEMBERED_AT_ONCE:
                 self._index.remember_summaries(new)
                 new = {}

@@ -11,10 +11,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from app.files.folders import CHECKPOINT, VAE, Folders
+from app.files.folders import CHECKPOINT, EMBEDDING, VAE, Folders
 from app.files.model_file import Identity
 
 MODEL_ENDINGS = (".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin", ".gguf")
+# A1111 hides embeddings in pictures too; the library looks which of these are some.
+PICTURE_ENDINGS = (".png",)
 _VAE_ENDINGS = (".vae.safetensors", ".vae.ckpt", ".vae.pt")
 
 
@@ -37,15 +39,17 @@ class Found(NamedTuple):
 def scan(folders: Folders, kind: str) -> list[Found]:
     """The files of one kind, each path once, in the order of the folders and then of the names.
 
-    Checkpoint folders also hold VAEs, told by `.vae.` in their names (a1111-facts 6.5).
+    Checkpoint folders also hold VAEs, told by `.vae.` in their names (a1111-facts 6.5); folders of embeddings also
+    pictures, of which those that hold none are the library's to leave out.
     """
     found: dict[str, Found] = {}
     for root in folders.of_kind(kind):
-        files = (file for file in _walk(root) if kind != CHECKPOINT or not _is_vae(file))
+        endings = (*MODEL_ENDINGS, *PICTURE_ENDINGS) if kind == EMBEDDING else MODEL_ENDINGS
+        files = (file for file in _walk(root, endings) if kind != CHECKPOINT or not _is_vae(file))
         found.update((str(file.path), file) for file in _in_order(files) if str(file.path) not in found)
     if kind == VAE:
         for root in folders.of_kind(CHECKPOINT):
-            found.update((str(file.path), file) for file in _in_order(filter(_is_vae, _walk(root))))
+            found.update((str(file.path), file) for file in _in_order(filter(_is_vae, _walk(root, MODEL_ENDINGS))))
     return list(found.values())
 
 
@@ -62,7 +66,7 @@ def natural(name: str) -> list[str]:
     return [part.zfill(12) if part.isdecimal() else part for part in re.split(r"(\d+)", name.casefold())]
 
 
-def _walk(root: Path) -> Iterator[Found]:
+def _walk(root: Path, endings: tuple[str, ...]) -> Iterator[Found]:
     visited: set[tuple[int, int]] = set()
     waiting = [(str(root), "")]
     while waiting:
@@ -83,7 +87,7 @@ def _walk(root: Path) -> Iterator[Found]:
             name = f"{relative}/{entry.name}" if relative else entry.name
             if _is_folder(entry):
                 waiting.append((entry.path, name))
-            elif entry.name.lower().endswith(MODEL_ENDINGS) and not entry.name.startswith("._"):
+            elif entry.name.lower().endswith(endings) and not entry.name.startswith("._"):
                 yield _file(entry, name)
 
 

@@ -27,6 +27,7 @@ from app.files.headers import read_header
 from app.files.model_file import Problem, Summary
 from app.files.network_facts import network_facts
 from app.files.pickles import read_pickle
+from app.files.picture_embedding import embedding_in
 from app.files.recognise import FLUX, SD1, SD2, SD3, SDXL, SDXL_REFINER, TEXT_ENCODER, UNET, UNKNOWN, recognise
 from app.schema.errors import BrokenModelFile, EaselError, ModelNotFound, UnsupportedModel
 
@@ -62,6 +63,10 @@ def summarise(path: Path) -> Summary:
             return _diffusers(path)
         if content in (Content.ZIP, Content.PICKLE):
             return _pickled(path, content)
+        if content is Content.IMAGE:
+            return _picture(path)
+    except OSError as error:
+        return Summary(UNREADABLE, problem=Problem(BrokenModelFile.code, f"It cannot be read: {error.strerror}."))
     except EaselError as error:
         # `naming` keeps the disk's own error as the cause.
         unreadable = isinstance(error.__cause__, OSError) or isinstance(error, ModelNotFound)
@@ -109,6 +114,14 @@ def _pickled(path: Path, content: Content) -> Summary:
         metadata=_short(file.metadata),
         network=network_facts(recognised.kind, file.tensors, file.metadata, file.tree),
     )
+
+
+def _picture(path: Path) -> Summary:
+    found = embedding_in(path)
+    if found is None:
+        return Summary(Content.IMAGE.name, problem=Problem(BrokenModelFile.code, f"It is {Content.IMAGE.value}."))
+    family = {768: SD1, 1024: SD2}.get(found.widths[0], "")
+    return Summary(Content.IMAGE.name, EMBEDDING, family, tensors=1, dtype="F32", network=found)
 
 
 def _most(bytes_of: Counter[str]) -> str:

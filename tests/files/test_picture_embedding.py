@@ -1,0 +1,68 @@
+"""An embedding hidden in a PNG is listed with its measures; other pictures among the embeddings are no models."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from app.files import EMBEDDING, EmbeddingFacts, Folders, ModelLibrary
+from app.files.picture_embedding import embedding_in
+
+
+def picture(path: Path, content: Any = None, text: str | None = None) -> Path:
+    """A PNG as A1111 writes one: base64 of JSON in a text chunk."""
+    info = PngInfo()
+    info.add_text("parameters", "a cat")
+    if content is not None:
+        text = base64.b64encode(json.dumps(content).encode()).decode()
+    if text is not None:
+        info.add_text("sd-ti-embedding", text)
+    Image.new("RGB", (8, 8), "red").save(path, pnginfo=info)
+    return path
+
+
+def embedding(vectors: int, width: int) -> dict[str, Any]:
+    rows = [[0.5] * width for _ in range(vectors)]
+    return {"string_to_param": {"*": {"TORCHTENSOR": rows}}, "name": "cat", "step": 300, "sd_checkpoint_name": "photo"}
+
+
+def test_its_measures_are_told_without_its_pixels(tmp_path: Path) -> None:
+    path = picture(tmp_path / "cat.png", embedding(3, 768))
+    assert embedding_in(path) == EmbeddingFacts(3, (768,), "300", "photo")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [{}, [], {"string_to_param": {}}, {"string_to_param": {"*": {"TORCHTENSOR": []}}}, {"string_to_param": 3}],
+)
+def test_strange_contents_are_no_embedding(tmp_path: Path, content: Any) -> None:
+    assert embedding_in(picture(tmp_path / "a.png", content)) is None
+    assert embedding_in(picture(tmp_path / "a.png", text="no base64 at all!")) is None
+
+
+@pytest.mark.parametrize("cut", [0, 7, 20, 60, 200])
+def test_a_picture_cut_off_is_no_embedding(tmp_path: Path, cut: int) -> None:
+    path = picture(tmp_path / "a.png", embedding(1, 768))
+    path.write_bytes(path.read_bytes()[:cut])
+    assert embedding_in(path) is None
+
+
+def test_the_library_lists_those_with_an_embedding_and_leaves_out_the_others(tmp_path: Path) -> None:
+    folders = Folders.of(data_dir=tmp_path, program_dir=tmp_path / "program")
+    folders.create()
+    place = folders.embeddings[0]
+    picture(place / "cat.png", embedding(2, 1024))
+    picture(place / "cat.preview.png")
+    (place / "broken.png").write_bytes(b"")
+    library = ModelLibrary(folders, folders.state / "library.sqlite")
+    (entry,) = library.list(EMBEDDING)
+    assert (entry.name, entry.family, entry.problem, entry.stem) == ("cat.png", "SD2", None, "cat")
+    assert library.find("cat", EMBEDDING) == entry
+    picture(folders.loras[0] / "cat.png", embedding(2, 768))
+    assert library.list("lora") == ()
