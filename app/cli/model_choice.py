@@ -1,4 +1,4 @@
-"""Model choice: which file a word on the command line means: a path, or a name, title or hash of the library."""
+"""Model choice: which file a typed word means: a path, or a name, title or hash."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`models info`: what a model file holds, its hashes, its trigger words; weights are read for hashes only."""
+"""`models info`: what a model file holds, its hashes, its trigger words."""
 
 from __future__ import annotations
 

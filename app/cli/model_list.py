@@ -1,4 +1,4 @@
-"""`models list`: a line for every file in the model folders, with the reason of those that cannot be used."""
+"""`models list`: a line for each file, with the reason of those that cannot be used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`models convert` and `models prune`: write a model file again as safetensors, whole or less what no picture needs."""
+"""`models convert` and `models prune`: write a model file again as safetensors."""
 
 from __future__ import annotations
 

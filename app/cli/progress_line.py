@@ -1,4 +1,4 @@
-"""Progress line: one line on a terminal that is written over; nothing where the output is no terminal."""
+"""Progress line: one line on a terminal that is written over; elsewhere nothing."""
 
 from __future__ import annotations
 

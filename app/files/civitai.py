@@ -1,4 +1,4 @@
-"""Civitai: what Civitai Helper and similar programs wrote beside a model file in `<stem>.civitai.info`.
+"""Civitai: what Civitai Helper and the like wrote beside a model file, in `<stem>.civitai.info`.
 
 Reads what is there and asks nobody. Its text is a stranger's: whoever shows it escapes it.
 """

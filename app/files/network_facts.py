@@ -1,4 +1,4 @@
-"""Network facts: what a LoRA, an embedding or a hypernetwork says of itself in names, shapes and metadata.
+"""Network facts: what a LoRA, embedding or hypernetwork says of itself in its header.
 
 From the header alone, so that thousands can be shown without reading weights. Applies nothing.
 """

@@ -1,4 +1,4 @@
-"""Number formats: a safetensors type's bytes as numbers and back, and its NaNs counted, in numpy alone.
+"""Number formats: a safetensors type's bytes as numbers and back, its NaNs counted, in numpy.
 
 Rounds to nearest, ties to even, as IEEE 754 and torch do. `raw` is always a flat array of unsigned integers as wide as
 one element. Knows no files.

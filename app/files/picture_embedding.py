@@ -1,6 +1,7 @@
-"""Picture embedding: whether a PNG is an A1111 embedding in disguise, and its measures, without decoding a pixel.
+"""Picture embedding: whether a PNG is an A1111 embedding in disguise, and its measures.
 
-The numbers stand as base64 of a JSON in the text `sd-ti-embedding` (a1111-facts 6.2). Other pictures are just that.
+The numbers stand as base64 of a JSON in the text `sd-ti-embedding` (a1111-facts 6.2). No pixel is
+decoded; other pictures are just that.
 """
 
 from __future__ import annotations

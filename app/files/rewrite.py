@@ -1,6 +1,7 @@
-"""Rewrite: any readable model file becomes safetensors, streamed tensor by tensor, whole or not at all.
+"""Rewrite: any readable model file becomes safetensors, tensor by tensor.
 
-`conversion` keeps everything, `pruning` leaves out what no picture needs and narrows the rest. Knows no torch.
+`conversion` keeps everything, `pruning` leaves out what no picture needs and narrows the rest. The new file is whole or
+not there.
 """
 
 from __future__ import annotations

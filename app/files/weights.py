@@ -1,6 +1,6 @@
-"""Weights: every tensor of a model file as bytes, piece by piece, whatever the format; without torch.
+"""Weights: every tensor of a model file as bytes, piece by piece, whatever the format.
 
-Holds one open file and no weights. Knows neither what the tensors mean nor where they go.
+Holds one open file and no weights. Knows no torch, and neither what the tensors mean nor where they go.
 """
 
 from __future__ import annotations
