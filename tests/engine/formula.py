@@ -115,10 +115,12 @@ def image_plans(
     ]
 
 
-def formula_engine(*, budget: int = 150, **scheduling: Any) -> tuple[Engine, FormulaRunner, list[str]]:
+def formula_engine(
+    *, budget: int = 150, runner: FormulaRunner | None = None, **scheduling: Any
+) -> tuple[Engine, FormulaRunner, list[str]]:
     """An engine, its runner, and the list of checkpoints as they are loaded. budget: of the pipeline manager."""
     loader = FormulaLoader()
-    runner = FormulaRunner()
+    runner = runner or FormulaRunner()
     engine = Engine(
         PipelineManager(loader, device=torch.device("cpu"), host=Tier(budget, budget)),
         generate,

@@ -6,7 +6,7 @@ AUTOMATIC1111's order and omissions (a1111-facts 4.2). What cannot change the pi
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import PurePath
 from typing import Any, Final
 
@@ -84,7 +84,8 @@ def picture_request(plan: ImagePlan) -> GenerationRequest:
         "checkpoint": _checkpoint(plan),
         "vae": _vae(plan),
     }
-    neutral |= {name: GenerationRequest.model_fields[name].default for name in _idle(request)}
+    silent = (*_idle(request), *_unread(request, sampler, schedule))
+    neutral |= {name: GenerationRequest.model_fields[name].default for name in silent}
     if not resized:
         neutral |= {"seed_resize_width": 0, "seed_resize_height": 0}
     if not _reads_eta(sampler) or request.eta == _own_eta(sampler):
@@ -94,6 +95,21 @@ def picture_request(plan: ImagePlan) -> GenerationRequest:
     if not request.extensions and not any(bracket in request.prompt + request.negative_prompt for bracket in "(["):
         neutral["emphasis"] = "Original"
     return request.model_copy(update=neutral)
+
+
+def _unread(request: GenerationRequest, sampler: str, schedule: str) -> Iterator[str]:
+    """The fields that this sampler, schedule and text do not read."""
+    known = _known(sampler)
+    if known is not None and known.timestep:
+        yield from ("sigma_min", "sigma_max", "rho", "old_karras_sigmas", "sgm_noise_multiplier")
+    if known is not None and sampler != "UniPC":
+        yield from ("unipc_variant", "unipc_skip_type", "unipc_order", "unipc_lower_order_final")
+    if schedule != "Beta":
+        yield from ("beta_alpha", "beta_beta")
+    if not request.guidance_minimum_sigma:
+        yield "guidance_minimum_all_steps"
+    if "#" not in request.prompt + request.negative_prompt:
+        yield "prompt_comments"
 
 
 def _request_entries(request: GenerationRequest) -> Entries:

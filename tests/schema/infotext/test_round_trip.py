@@ -49,6 +49,7 @@ NASTY = (
     '"',
     "(cat:1.2)",
     "<lora:x:0.5>",
+    "# no comment\n",
     "猫",
     "a",
 )
@@ -83,6 +84,44 @@ extensions = st.fixed_dictionaries(
 )
 
 
+options = st.fixed_dictionaries(
+    {},
+    optional={
+        "sdxl_clip_l_skip": st.booleans(),
+        "prompt_comments": st.booleans(),
+        "comma_backtrack": st.integers(0, 74),
+        "old_prompt_editing": st.booleans(),
+        "crop_top": st.integers(0, 16_384),
+        "crop_left": st.integers(0, 16_384),
+        "aesthetic_score": st.floats(0, 100),
+        "negative_aesthetic_score": st.floats(0, 100),
+        "cfg_rescale": st.floats(0, 1),
+        "guidance_minimum_sigma": floats,
+        "guidance_minimum_all_steps": st.booleans(),
+        "skip_early_guidance": st.floats(0, 1),
+        "pad_prompts": st.booleans(),
+        "pad_prompts_v0": st.booleans(),
+        "sigma_min": floats,
+        "sigma_max": floats,
+        "rho": floats,
+        "old_karras_sigmas": st.booleans(),
+        "discard_next_to_last_sigma": st.booleans(),
+        "sgm_noise_multiplier": st.booleans(),
+        "quantize_timesteps": st.booleans(),
+        "noise_schedule": st.sampled_from(("Default", "Zero Terminal SNR")),
+        "downcast_alphas": st.booleans(),
+        "beta_alpha": st.floats(0.01, 100),
+        "beta_beta": st.floats(0.01, 100),
+        "unipc_variant": st.sampled_from(("bh1", "bh2", "vary_coeff")),
+        "unipc_skip_type": st.sampled_from(("time_uniform", "time_quadratic", "logSNR")),
+        "unipc_order": st.integers(1, 50),
+        "unipc_lower_order_final": st.booleans(),
+        "inpainting_mask_weight": st.floats(0, 1),
+        "token_merging_ratio": st.floats(0, 0.9),
+    },
+)
+
+
 @st.composite
 def requests(draw: st.DrawFn) -> GenerationRequest:
     return GenerationRequest.model_validate(
@@ -113,6 +152,7 @@ def requests(draw: st.DrawFn) -> GenerationRequest:
             "precision": draw(st.sampled_from(("fp32", "bf16", "fp16"))),
             "save_images": draw(st.booleans()),
             "extensions": draw(extensions),
+            **draw(options),
         }
     )
 
