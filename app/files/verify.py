@@ -16,6 +16,7 @@ from app.files.contents import Content, tell_content
 from app.files.hashes import sha256_of
 from app.files.number_formats import Unfinite, count_unfinite
 from app.files.pickles import read_pickle
+from app.files.picture_embedding import embedding_in
 from app.files.weights import Weights
 from app.schema.errors import EaselError
 
@@ -66,6 +67,9 @@ def verify(path: Path, expected: str = "", progress: Progress = lambda done, of:
         elif content in (Content.SAFETENSORS, Content.ZIP, Content.PICKLE):
             found.size = path.stat().st_size
             _file(found, expected, progress)
+        elif content is Content.IMAGE and embedding_in(path) is not None:
+            found.size, found.tensors, found.sha256 = path.stat().st_size, 1, sha256_of(path)
+            _compare(found, expected)
         else:
             found.problems.append(f"It is {content.value}.")
     except EaselError as error:

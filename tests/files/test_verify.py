@@ -13,6 +13,7 @@ from safetensors.numpy import save_file
 
 from app.files.number_formats import Unfinite
 from app.files.verify import verify
+from tests.files.test_picture_embedding import embedding, picture
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "pickles"
 
@@ -107,6 +108,11 @@ def test_a_diffusers_folder_is_verified_part_by_part(tmp_path: Path) -> None:
     assert found.problems == [
         "unet/other.bin: It is a web page, not a model: the download was answered with an error or a log-in page."
     ]
+
+
+def test_a_picture_with_an_embedding_inside_is_sound_and_any_other_is_no_model(tmp_path: Path) -> None:
+    assert verify(picture(tmp_path / "cat.png", embedding(2, 768))).sound
+    assert verify(picture(tmp_path / "plain.png")).problems == ["It is a picture."]
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>", b"GGUF....", b"\x80\x02cos\nsystem\n(X\x01\0\0\0xtR."])
