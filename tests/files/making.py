@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 BYTES = {"F16": 2, "BF16": 2, "F32": 4, "F8_E4M3": 1, "I64": 8}
 Shapes = Mapping[str, tuple[int, ...]]
@@ -79,3 +84,20 @@ def write_safetensors(
 def safetensors_bytes(text: bytes, weights: bytes = b"") -> bytes:
     """A file's bytes from a header's text, whatever it says."""
     return len(text).to_bytes(8, "little") + text + weights
+
+
+def picture(path: Path, content: Any = None, text: str | None = None) -> Path:
+    """A PNG as A1111 writes one: base64 of JSON in a text chunk."""
+    info = PngInfo()
+    info.add_text("parameters", "a cat")
+    if content is not None:
+        text = base64.b64encode(json.dumps(content).encode()).decode()
+    if text is not None:
+        info.add_text("sd-ti-embedding", text)
+    Image.new("RGB", (8, 8), "red").save(path, pnginfo=info)
+    return path
+
+
+def embedding(vectors: int, width: int) -> dict[str, Any]:
+    rows = [[0.5] * width for _ in range(vectors)]
+    return {"string_to_param": {"*": {"TORCHTENSOR": rows}}, "name": "cat", "step": 300, "sd_checkpoint_name": "photo"}

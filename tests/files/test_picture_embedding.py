@@ -2,34 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 from app.files import EMBEDDING, EmbeddingFacts, Folders, ModelLibrary
 from app.files.picture_embedding import embedding_in
-
-
-def picture(path: Path, content: Any = None, text: str | None = None) -> Path:
-    """A PNG as A1111 writes one: base64 of JSON in a text chunk."""
-    info = PngInfo()
-    info.add_text("parameters", "a cat")
-    if content is not None:
-        text = base64.b64encode(json.dumps(content).encode()).decode()
-    if text is not None:
-        info.add_text("sd-ti-embedding", text)
-    Image.new("RGB", (8, 8), "red").save(path, pnginfo=info)
-    return path
-
-
-def embedding(vectors: int, width: int) -> dict[str, Any]:
-    rows = [[0.5] * width for _ in range(vectors)]
-    return {"string_to_param": {"*": {"TORCHTENSOR": rows}}, "name": "cat", "step": 300, "sd_checkpoint_name": "photo"}
+from tests.files.making import embedding, picture
 
 
 def test_its_measures_are_told_without_its_pixels(tmp_path: Path) -> None:

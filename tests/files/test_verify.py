@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 
 from app.files.number_formats import Unfinite
 from app.files.verify import verify
-from tests.files.test_picture_embedding import embedding, picture
+from tests.files.making import embedding, picture
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "pickles"
 
