@@ -102,7 +102,6 @@ def _settings(made: Widgets) -> None:
                 made[second] = widget(second)
     made["overrides"] = override_box()
     made["reset"] = gr.Button("Reset the form", elem_id="txt2img_reset", size="sm")
-    made["remember"] = gr.Button(visible="hidden", elem_id="txt2img_remember")
 
 
 def _results() -> str:

@@ -62,10 +62,13 @@ def wire(
         return [_menu(menus.checkpoints(), checkpoint), _menu(menus.vaes(), vae)]
 
     def follow(memory: str, checkpoint: str | None) -> list[Any]:
+        if checkpoint is None:
+            return [gr.skip() for _ in (*ELEMENT_IDS, "memory")]
         saved = _loaded(memory)
         now = menus.recommended(checkpoint)
         change = followed(restored(saved.get("values")), saved.get("recommended") or {}, now)
-        return [*(change.get(name, gr.skip()) for name in ELEMENT_IDS), json.dumps({"recommended": now})]
+        told = json.dumps({"recommended": now, "checkpoint": checkpoint})
+        return [*(change.get(name, gr.skip()) for name in ELEMENT_IDS), told]
 
     def choose(memory: str, checkpoint: str | None) -> list[Any]:
         """As `follow`, for a checkpoint that a card chose: the menu shows it, even where it is newer than the menu."""
@@ -81,10 +84,10 @@ def wire(
         follow,
         [memory, made["checkpoint"]],
         [*fields, memory],
-        js="(_, name) => [easel.memory(), name]",
+        js="(_, name) => easel.choice(name)",
         preprocess=False,
         **_QUIET,
-    ).then(None, memory, None, js="text => easel.follow(text)")
+    ).then(None, memory, None, js="text => easel.answered(text)")
     made["choose"].click(
         choose,
         [memory, made["checkpoint"]],
@@ -104,8 +107,6 @@ def wire(
     )
     remember: dict[str, Any] = {"js": "(...values) => easel.remember(values)", "trigger_mode": "multiple"}
     gr.on([field.change for field in kept], None, kept, None, **remember)
-    # A change that Gradio announced before its own store held the value would be lost; the script presses this later.
-    made["remember"].click(None, kept, None, **remember)
     wire_pasting(made, pasting=Pasting(jobs, menus.resolver), settings=settings, menus=menus, styles=styles)
     made["swap"].click(
         None, [made["width"], made["height"]], [made["width"], made["height"]], js="(width, height) => [height, width]"
@@ -130,7 +131,9 @@ def _filled(memory: str, settings: SettingValues, menus: ModelMenus) -> list[Any
     updates["checkpoint"] = _menu(checkpoints, values["checkpoint"] or None)
     updates["vae"] = _menu(vaes, values["vae"])
     updates["styles"] = gr.Dropdown(choices=styles, value=values["styles"], visible=bool(styles))
-    told = json.dumps({"recommended": now, "previews": settings.live_previews_enable})
+    told = json.dumps(
+        {"recommended": now, "checkpoint": values["checkpoint"] or None, "previews": settings.live_previews_enable}
+    )
     # Seeds stand in the form as text, so that they keep all their digits.
     opened = any(values[name] not in (START[name], str(START[name])) for name in EXTRA_FIELDS)
     overrides = box_of(_kept_overrides(saved.get("values")))

@@ -50,7 +50,11 @@ def wire_pasting(
             notices = ["No parameters are in this text: it is a prompt and nothing more."]
         filled = _filled(pasted, infotext, values, preferred, pasting, kept or [], partly=only is not None)
         checkpoint = pasted.fields.get("checkpoint", values[list(ELEMENT_IDS).index("checkpoint")])
-        word = {"notices": notices, "filled": bool(pasted.fields), "recommended": menus.recommended(checkpoint)}
+        word = {
+            "notices": notices,
+            "filled": bool(pasted.fields),
+            "kept": {"recommended": menus.recommended(checkpoint), "checkpoint": checkpoint},
+        }
         shown = {name: _shown(name, value, menus) for name, value in pasted.fields.items() if name in ELEMENT_IDS}
         opened = any(pasted.fields.get(name, START[name]) != START[name] for name in EXTRA_FIELDS)
         return [

@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from app.web import mount_page
 from tests.api.serving import SHAPES, build_server
@@ -84,6 +84,32 @@ def test_sizes_follow_the_checkpoint_until_they_are_changed(page: Page, site: Si
     page.get_by_role("option", name="other.safetensors").click()
     expect(page.locator("#txt2img_width input[type=number]")).to_have_value("512")
     assert number(page, "height") == "200"
+
+
+def test_a_choice_of_checkpoint_is_asked_about_once(page: Page, site: Site) -> None:
+    """Gradio tells of a menu's choice twice; a second answer, come late, would take back what was typed meanwhile."""
+    folder = site.server.folders.checkpoints[0]
+    write_safetensors(folder / "small.safetensors", SHAPES, metadata={"modelspec.resolution": "128x96"})
+    page.click("#refresh_sd_model_checkpoint")
+    asked: list[Route] = []
+
+    def pass_one(route: Route) -> None:
+        about = "small.safetensors" in (route.request.post_data or "")
+        if about:
+            asked.append(route)
+        if not about or len(asked) == 1:
+            route.continue_()
+
+    page.route("**/gradio_api/run/**", pass_one)
+    page.click("#setting_sd_model_checkpoint input")
+    page.get_by_role("option", name="small.safetensors").click()
+    expect(page.locator("#txt2img_height input[type=number]")).to_have_value("96")
+    page.locator("#txt2img_height input[type=number]").fill("200")
+    page.wait_for_function("JSON.parse(easel.memory()).values.height === 200")
+    late = len(asked)
+    for route in asked[1:]:
+        route.continue_()
+    assert late == 1
 
 
 def test_seed_and_size_buttons(page: Page, site: Site) -> None:

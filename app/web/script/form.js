@@ -28,7 +28,21 @@ window.easel = (() => {
     follow(told);
     remember(values);
   }
-  const follow = (told) => keep(JSON.parse(told || "{}"));
+  // Gradio 6.31 tells of a menu's choice twice, once more whenever the menu is left. The second answer would come late
+  // and take back what was typed meanwhile, so that only a name that is new is asked about.
+  let followed = null;
+  function choice(name) {
+    if (name === followed) return ["", null];
+    followed = name;
+    return [memory(), name];
+  }
+  function follow(told) {
+    const { checkpoint, ...change } = JSON.parse(told || "{}");
+    if (checkpoint !== undefined) followed = checkpoint;
+    keep(change);
+  }
+  // Of an older choice, or none: the menu has moved on since.
+  const answered = (told) => { if (JSON.parse(told || "{}").checkpoint === followed) follow(told); };
   function remember(values) {
     if (!filledOnce) return;  // the page's own start values must not overwrite what was kept
     const names = [...Object.keys(page().fields), "overrides"];
@@ -37,12 +51,6 @@ window.easel = (() => {
     countTokens(now);
     document.dispatchEvent(new CustomEvent("easel:form", { detail: now }));
   }
-
-  let settling = 0;
-  for (const event of ["input", "focusout"]) document.addEventListener(event, () => {
-    clearTimeout(settling);
-    settling = setTimeout(() => document.getElementById("txt2img_remember")?.click(), 300);
-  });
 
   const COUNTERS = { prompt: "txt2img_token_counter", negative_prompt: "txt2img_negative_token_counter" };
   let counted = "", counting = 0;
@@ -88,5 +96,5 @@ window.easel = (() => {
     }
   }
   const wantsPreviews = () => kept().previews !== false;
-  return { wantsPreviews, memory, forget, filled, follow, remember, showError, clearError };
+  return { wantsPreviews, memory, forget, filled, choice, answered, follow, remember, showError, clearError };
 })();

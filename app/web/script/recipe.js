@@ -14,8 +14,8 @@ easel.recipe = (() => {
     byId(`${tab}_paste_text`).click();
   }
   function pasted(told) {
-    const { notices, filled, recommended } = JSON.parse(told);
-    if (filled) easel.follow(JSON.stringify({ recommended }));
+    const { notices, filled, kept } = JSON.parse(told);
+    if (filled) easel.follow(JSON.stringify(kept));
     easel.clearError();
     notify(notices);
     byId("txt2img_announcement").textContent = filled ? "The form is filled in." : "Nothing was filled in.";
