@@ -95,7 +95,7 @@ def load_checkpoint(
     assert vae is not None
     prediction = facts.prediction_type or _tested_prediction(family, unet)
     side = 768 if family.name == "SD2" and prediction == "v" else family.native_size
-    borrowed = [part.file.identity for part in parts if part.file is not file]
+    lent = [part.file.identity for part in parts if part.file is not file]
     return LoadedModel(
         family=family,
         unet=unet,
@@ -105,11 +105,14 @@ def load_checkpoint(
         alphas_cumprod=alphas_cumprod(family, facts.zero_terminal_snr),
         recommended=Recommended(facts.width or side, facts.height or side, facts.steps, facts.cfg_scale, facts.sampler),
         preview=facts.preview or family.preview,
-        fingerprint=fingerprint(file.identity, precision, vae.file, *borrowed),
+        fingerprint=fingerprint(file.identity, precision, vae.file, *lent),
         file=file.identity,
         metadata=dict(file.metadata),
         architecture=architecture,
-        report=(*_report(file, used, family), *(f"Its text encoder comes from {Path(i.path).name}." for i in borrowed)),
+        report=(
+            *_report(file, used, family, vae),
+            *(f"Its text encoder comes from {Path(i.path).name}." for i in lent),
+        ),
     )
 
 
@@ -154,12 +157,12 @@ def _tested_prediction(family: Family, unet: Any) -> PredictionType:
     return "v" if float((answer.float() - latent.float()).mean()) < -1 else "epsilon"
 
 
-def _report(file: Weights, used: Iterable[str], family: Family) -> tuple[str, ...]:
+def _report(file: Weights, used: Iterable[str], family: Family, vae: Vae) -> tuple[str, ...]:
     left = sorted(name for name in file.shapes.keys() - set(used) if not _needless(name))
-    vae = [name for name in left if name.startswith(family.vae_prefix)]
+    own_vae = any(name.startswith(family.vae_prefix) for name in left)
     left = [name for name in left if not name.startswith(family.vae_prefix)]
     lines = []
-    if vae:
+    if own_vae and vae.file is not None:
         lines.append("Its own VAE is not used.")
     if left:
         lines.append(f"{len(left)} tensors are not used: {some(left)}.")
