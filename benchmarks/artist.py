@@ -11,7 +11,7 @@ import psutil
 from PIL import Image
 
 from app.extension_host import ExtensionHost
-from app.files import CHECKPOINT, Folders, Identity, ModelLibrary, recommended
+from app.files import CHECKPOINT, Blobs, Folders, Identity, ModelLibrary, recommended
 from app.hooks import Registry
 from app.launch.engine import Precision, make_engine
 from app.schema.events import RowFailed, RowFinished
@@ -43,7 +43,7 @@ class Artist:
         self.settings: dict[str, Any] = {**recommended(entry), "steps": steps, "precision": Precision(options)("auto")}
         self.seconds = 0.0
         self.memory = 0
-        self._engine = make_engine(options, ExtensionHost((), Registry()), lambda rows: None)
+        self._engine = make_engine(options, ExtensionHost((), Registry()), Blobs(path.parent), lambda rows: None)
         self._drawn: dict[tuple[str, int], Image.Image] = {}
         library.close()
 

@@ -7,6 +7,7 @@ from app.api.events import events_router
 from app.api.jobs import jobs_router
 from app.api.memory import memory_router
 from app.api.models import models_router
+from app.api.pictures import pictures_router
 from app.api.sdapi import sdapi_router
 from app.api.sdapi_lists import lists_router
 from app.api.sdapi_networks import networks_router
@@ -22,5 +23,6 @@ __all__ = [
     "memory_router",
     "models_router",
     "networks_router",
+    "pictures_router",
     "sdapi_router",
 ]

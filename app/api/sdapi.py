@@ -7,6 +7,8 @@ with something else: an unknown sampler, schedule, checkpoint or VAE, an option 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
@@ -14,20 +16,21 @@ from starlette.concurrency import run_in_threadpool
 
 from app.access import Caller, caller_of
 from app.api.errors import error_of
-from app.api.sdapi_answer import timestamp, txt2img_answer
+from app.api.sdapi_answer import pictures_answer, timestamp
+from app.api.sdapi_img2img import Img2ImgFields, echoed, img2img_request
 from app.api.sdapi_infotext import infotext_router, with_infotext
-from app.api.sdapi_request import Txt2ImgFields, generation_request
-from app.files import CHECKPOINT, VAE, ModelLibrary
+from app.api.sdapi_request import Fields, Txt2ImgFields, generation_request
+from app.files import CHECKPOINT, VAE, Blobs, ModelLibrary
 from app.jobs import Jobs, Resolver
 from app.jobs.resolve import BUILT_IN
 from app.schema.choices import AUTOMATIC
 from app.schema.errors import EaselError, Forbidden, NotServedYet
-from app.schema.settings import Settings
+from app.schema.request import GenerationRequest
+from app.schema.settings import Settings, SettingValues
 
 TheCaller = Annotated[Caller, Depends(caller_of)]
 
 NOT_SERVED = (
-    "POST /img2img",
     "POST /extra-single-image",
     "POST /extra-batch-images",
     "POST /interrogate",
@@ -46,26 +49,35 @@ NOT_SERVED = (
 _FOLDERS = frozenset({"outdir_txt2img_samples"})
 
 
-def sdapi_router(jobs: Jobs, library: ModelLibrary, settings: Settings, resolver: Resolver) -> APIRouter:
+def sdapi_router(jobs: Jobs, library: ModelLibrary, settings: Settings, resolver: Resolver, blobs: Blobs) -> APIRouter:
     """The routes that make pictures and settings; `sdapi_lists` has the others."""
     router = APIRouter(prefix="/sdapi/v1", tags=["sdapi"])
 
     @router.post("/txt2img")
     async def txt2img(fields: Txt2ImgFields, caller: TheCaller) -> dict[str, Any]:
         """Makes pictures and answers when they are done; a client that goes away loses nothing."""
+        return await made(fields, caller, generation_request)
+
+    @router.post("/img2img")
+    async def img2img(fields: Img2ImgFields, caller: TheCaller) -> dict[str, Any]:
+        """Redraws pictures, all of each or what a mask covers, and answers when they are done."""
+        return await made(fields, caller, partial(img2img_request, keep=blobs.put))
+
+    async def made(fields: Fields, caller: Caller, read: Callable[[Fields, SettingValues], GenerationRequest]) -> Any:
         values = settings.values(caller.user)
         if caller.user is None:
             # The site's own choice is the resolver's to make, which knows what to do when that file is gone.
             values = values.model_copy(update={"sd_model_checkpoint": ""})
         fields = await run_in_threadpool(with_infotext, fields, values, resolver)
-        request = generation_request(fields, values)
+        request = await run_in_threadpool(read, fields, values)
         if fields.override_settings and not fields.override_settings_restore_afterwards:
             await run_in_threadpool(settings.change, fields.override_settings, caller.user)
         job = await run_in_threadpool(jobs.submit, request, caller.owner)
         job = await jobs.wait_async(job.id)
         if job.error is not None:
             raise error_of(job.error)
-        return await run_in_threadpool(txt2img_answer, jobs, job, fields)
+        told = echoed(fields) if isinstance(fields, Img2ImgFields) else fields.model_dump()
+        return await run_in_threadpool(pictures_answer, jobs, job, told)
 
     @router.get("/progress")
     def progress(caller: TheCaller, skip_current_image: bool = False) -> dict[str, Any]:

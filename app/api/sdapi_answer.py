@@ -1,4 +1,4 @@
-"""What /sdapi/v1/txt2img answers: pictures in base64, the fields as taken, A1111's `info` text."""
+"""What /sdapi/v1/txt2img and img2img answer: pictures in base64, the fields as taken, A1111's `info` text."""
 
 from __future__ import annotations
 
@@ -8,19 +8,18 @@ from datetime import datetime
 from pathlib import PurePath
 from typing import Any
 
-from app.api.sdapi_request import Txt2ImgFields
 from app.jobs import Job, Jobs
 from app.jobs.expand import expand
 from app.schema.infotext import PROGRAM
 
 
-def txt2img_answer(jobs: Jobs, job: Job, fields: Txt2ImgFields) -> dict[str, Any]:
-    """Of a job that is over. Reads the picture files, which are sent byte for byte."""
+def pictures_answer(jobs: Jobs, job: Job, fields: dict[str, Any]) -> dict[str, Any]:
+    """Of a job that is over; fields: as taken. Reads the picture files, which are sent byte for byte."""
     indices = sorted(image.index for image in job.images)
-    files = [jobs.image_file(job.id, index) for index in indices] if fields.send_images else []
+    files = [jobs.image_file(job.id, index) for index in indices] if fields["send_images"] else []
     return {
         "images": [base64.b64encode(file.read_bytes()).decode() for file in files],
-        "parameters": fields.model_dump(),
+        "parameters": fields,
         "info": json.dumps(info(job)),
     }
 
@@ -55,8 +54,8 @@ def info(job: Job) -> dict[str, Any]:
         "sd_vae_hash": (resolved.vae.sha256 or "")[:10] or None if resolved.vae else None,
         "seed_resize_from_w": request.seed_resize_width if varied else -1,
         "seed_resize_from_h": request.seed_resize_height if varied else -1,
-        "denoising_strength": None,
-        "extra_generation_params": {},
+        "denoising_strength": request.denoising_strength if request.init_images else None,
+        "extra_generation_params": {"Denoising strength": request.denoising_strength} if request.init_images else {},
         "index_of_first_image": 0,
         "infotexts": [image.infotext for image in images],
         "styles": list(job.request.styles),

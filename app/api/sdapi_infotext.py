@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from app.access import caller_of
 from app.api.encoded_picture import decoded_picture
-from app.api.sdapi_request import Txt2ImgFields
+from app.api.sdapi_request import Fields, Txt2ImgFields
 from app.files import read_picture_recipe
 from app.jobs import Resolver, lookups_of
 from app.schema.control import Control, controls_of
@@ -41,7 +41,7 @@ def infotext_router(resolver: Resolver, settings: Settings) -> APIRouter:
     return router
 
 
-def with_infotext(fields: Txt2ImgFields, settings: SettingValues, resolver: Resolver) -> Txt2ImgFields:
+def with_infotext(fields: Fields, settings: SettingValues, resolver: Resolver) -> Fields:
     """The fields with what the request leaves out taken from its infotext; settings go to `override_settings`.
 
     A field that the request names keeps its value, even where that is the default. The caller's own checkpoint stays

@@ -7,7 +7,7 @@ the request says everything.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -90,11 +90,19 @@ class Txt2ImgFields(BaseModel):
     infotext: str | None = None
 
 
+Fields = TypeVar("Fields", bound=Txt2ImgFields)
+
+
 def generation_request(fields: Txt2ImgFields, settings: SettingValues) -> GenerationRequest:
     """The request that the fields and the caller's settings come to.
 
     Raises InvalidField and its kin for values, NotServedYet for what A1111 has and this version does not.
     """
+    return parse_request(request_fields(fields, settings))
+
+
+def request_fields(fields: Txt2ImgFields, settings: SettingValues) -> dict[str, Any]:
+    """The request's fields that txt2img and img2img share, unchecked. Raises as `generation_request` does."""
     _refuse_unserved(fields)
     overrides = fields.override_settings or {}
     settings = settings.model_copy(update={option: _overridden(option, value) for option, value in overrides.items()})
@@ -123,7 +131,7 @@ def generation_request(fields: Txt2ImgFields, settings: SettingValues) -> Genera
         "seed_resize_height": max(fields.seed_resize_from_h, 0),
         "save_images": fields.save_images,
     }
-    return parse_request(data)
+    return data
 
 
 def _overridden(option: str, value: Any) -> Any:

@@ -64,6 +64,13 @@ class Blobs:
             raise BlobNotFound(f"The stored picture {digest[:12]} is damaged.", hint="Upload it again.")
         return data
 
+    def require(self, digest: str, field: str | None = None) -> None:
+        """Raises BlobNotFound, naming the request's field, for a picture that is not here."""
+        if not self._path(digest).is_file():
+            raise BlobNotFound(
+                f"The input picture {digest[:12]} is not stored here.", field=field, hint="Upload it first."
+            )
+
     def open(self, digest: str) -> BinaryIO:
         """A blob as a file, unchecked. Raises BlobNotFound."""
         try:

@@ -31,6 +31,7 @@ class Resolver:
     """What resolution needs to know of this machine.
 
     default_checkpoint: the name that "" stands for, itself "" when none was chosen. styles: those in styles.csv now.
+    require_picture(hash, field): raises BlobNotFound for an input picture that is not stored.
     precision: what a request's word ('auto' too) comes to here: 'fp32', 'bf16' or 'fp16'.
     """
 
@@ -39,12 +40,17 @@ class Resolver:
     default_checkpoint: Callable[[], str] = lambda: ""
     styles: Callable[[], Iterable[Style]] = lambda: ()
     draw_seed: Callable[[], int] = draw_seed
+    require_picture: Callable[[str, str], None] = lambda digest, field: None
     tokenizer: Tokenizer = field(default_factory=Tokenizer)
 
     def __call__(self, request: GenerationRequest) -> ResolvedRequest:
         """Raises UnknownChoice for a sampler or schedule, ModelNotFound or the file's own problem for a model,
         InvalidPrompt for a text that cannot be read."""
         sampler, schedule = self._sampling(request)
+        for digest in request.init_images:
+            self.require_picture(digest, "init_images")
+        if request.mask is not None:
+            self.require_picture(request.mask, "mask")
         checkpoint = self.checkpoint(request.checkpoint)
         vae = self._vae(request.vae, checkpoint)
         styles = list(self.styles()) if request.styles else []
@@ -104,7 +110,7 @@ class Resolver:
                 field="checkpoint",
                 hint="Put a .safetensors file into models/Stable-diffusion and refresh the list.",
             )
-        usable.sort(key=lambda file: file.stem == STARTER)
+        usable.sort(key=lambda file: (not _whole(file), file.stem == STARTER))
         return self.library.find(usable[0].name, CHECKPOINT)
 
     def _usable(self) -> list[ModelFile]:
@@ -114,6 +120,11 @@ class Resolver:
         if name == AUTOMATIC:
             return self.library.vae_of(checkpoint)
         return None if name in BUILT_IN else self.library.find(name, VAE)
+
+
+def _whole(file: ModelFile) -> bool:
+    """Whether a checkpoint draws without help; nothing is known of the parts of a folder."""
+    return not file.summary.parts or {"unet", "vae", "text encoder"} <= set(file.summary.parts)
 
 
 def identity_of(file: ModelFile) -> FileIdentity:

@@ -5,6 +5,7 @@ Tells each state event to `announce` after it was stored, in the order of their 
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterable
@@ -51,6 +52,9 @@ class QueueEntry(NamedTuple):
     id: str
     owner: str
     state: JobState
+
+
+_HASH = re.compile(r"\b[0-9a-f]{64}\b")
 
 
 class Store:
@@ -102,6 +106,11 @@ class Store:
             limit,
         )
         return [self._job(row) for row in rows]
+
+    def hashes(self) -> set[str]:
+        """Every 64-digit hash in the stored jobs: their input pictures and masks, and more that are not."""
+        documents = self._database.read("SELECT document FROM jobs")
+        return {found for row in documents for found in _HASH.findall(row["document"])}
 
     def oldest_running(self, owner: str | None) -> str | None:
         """Id of the job of an owner (of anyone for None) that was submitted first of those in work, or None."""

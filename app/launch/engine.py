@@ -9,11 +9,19 @@ import logging
 import sys
 import threading
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from app.extension_host import ExtensionHost
+from app.files import Blobs, open_picture
 from app.jobs import BeforeGroup, Engine
 from app.schema.flags import LaunchOptions
+from app.schema.request import ImagePlan
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from app.recipes import Recipe, Tools
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +30,7 @@ CARD_SHARE = 0.75
 """Of the machine's memory and of a graphics card's: what models may take. The rest is for pictures in work."""
 
 
-def make_engine(options: LaunchOptions, extensions: ExtensionHost, before_group: BeforeGroup) -> Engine:
+def make_engine(options: LaunchOptions, extensions: ExtensionHost, blobs: Blobs, before_group: BeforeGroup) -> Engine:
     """The engine on the device that the flags name; called on the engine's thread. Imports torch."""
     # Late on purpose: the page answers before torch is imported.
     from app.engine import Engine as TorchEngine  # noqa: PLC0415
@@ -53,9 +61,16 @@ def make_engine(options: LaunchOptions, extensions: ExtensionHost, before_group:
         thrift=options.thrift if own else "",
         networks=NetworkSet(tokenizer.encode),
     )
+
+    def picture(digest: str) -> Image:
+        return open_picture(blobs.read(digest))
+
+    def recipe(plan: ImagePlan, tools: Tools) -> Recipe:
+        return generate(plan, replace(tools, picture=picture))
+
     return TorchEngine(
         pipelines,
-        generate,
+        recipe,
         scheduler=Scheduler(),
         runner=Runner(tokenizer, pipelines.offload),
         before_group=before_group,

@@ -23,6 +23,7 @@ from app.api import (
     memory_router,
     models_router,
     networks_router,
+    pictures_router,
     sdapi_router,
 )
 from app.files import Thumbnails
@@ -78,10 +79,13 @@ def application(options: LaunchOptions, workshop: Workshop) -> Any:
     app.include_router(models_router(workshop.library, workshop.jobs, thumbnails))
     app.include_router(memory_router(workshop.jobs, workshop.library))
     app.include_router(downloads_router(workshop.downloads))
+    app.include_router(pictures_router(workshop.blobs))
     for extension, router in workshop.registry.owners("register_routes"):
         app.include_router(router, prefix=f"/ext/{extension}")
     if options.api or options.nowebui:
-        app.include_router(sdapi_router(workshop.jobs, workshop.library, workshop.settings, workshop.resolver))
+        app.include_router(
+            sdapi_router(workshop.jobs, workshop.library, workshop.settings, workshop.resolver, workshop.blobs)
+        )
         app.include_router(networks_router(workshop.jobs, workshop.library, workshop.resolver))
         asked = partial(device_memory, options.wanted_device)
         app.include_router(lists_router(workshop.library, workshop.resolver.styles, flags_shown(options), asked))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from logging.handlers import RotatingFileHandler
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from app.cli.folders import folders_of
 from app.extension_host import ExtensionHost
-from app.files import Downloads, Folders, Images, ModelLibrary, recommended
+from app.files import Blobs, Downloads, Folders, Images, ModelLibrary, recommended
 from app.hooks import Registry
 from app.jobs import (
     AddHashes,
@@ -48,6 +48,7 @@ class Workshop:
     styles: StyleBook
     worker: Worker
     jobs: Jobs
+    blobs: Blobs
     downloads: Downloads
 
 
@@ -76,6 +77,8 @@ def open_workshop(options: LaunchOptions) -> Iterator[Workshop]:
         closing.callback(store.close)
         inflight = Inflight(folders.state / "inflight.bin")
         recover(store, inflight, images.is_whole, log_file)
+        blobs = Blobs(folders.state / "pictures")
+        blobs.collect(store.hashes())
         writer = Writer(
             store,
             PicturesBySettings(images, settings),
@@ -83,15 +86,15 @@ def open_workshop(options: LaunchOptions) -> Iterator[Workshop]:
             extra_entries=registry.image_saving,
             job_ended=registry.job_finished,
         )
-        worker = Worker(store, bus, writer, inflight, functools.partial(make_engine, options, extensions))
+        worker = Worker(store, bus, writer, inflight, functools.partial(make_engine, options, extensions, blobs))
         styles = styles_of(options, folders)
-        resolver = resolver_of(options, library, settings, styles)
+        resolver = resolver_of(options, library, settings, styles, blobs.require)
         jobs = Jobs(folders.data, store, bus, worker, resolver)
         worker.start()
         closing.callback(worker.close)
         downloads = Downloads(folders, library)
         closing.callback(downloads.close)
-        yield Workshop(folders, lock, settings, library, registry, resolver, styles, worker, jobs, downloads)
+        yield Workshop(folders, lock, settings, library, registry, resolver, styles, worker, jobs, blobs, downloads)
 
 
 def starting_request(resolver: Resolver, checkpoint: str = "") -> GenerationRequest:
@@ -108,12 +111,19 @@ def styles_of(options: LaunchOptions, folders: Folders) -> StyleBook:
     return StyleBook(options.styles_file or [folders.data / "styles.csv"])
 
 
-def resolver_of(options: LaunchOptions, library: ModelLibrary, settings: Settings, styles: StyleBook) -> Resolver:
+def resolver_of(
+    options: LaunchOptions,
+    library: ModelLibrary,
+    settings: Settings,
+    styles: StyleBook,
+    require_picture: Callable[[str, str], None] = lambda digest, field: None,
+) -> Resolver:
     return Resolver(
         library,
         precision=Precision(options),
         default_checkpoint=lambda: settings.values().sd_model_checkpoint,
         styles=styles,
+        require_picture=require_picture,
     )
 
 

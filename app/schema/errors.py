@@ -143,6 +143,13 @@ class PictureNotFound(EaselError):
     status = 404
 
 
+class ImageMissing(EaselError):
+    """A request to redraw a picture comes without one."""
+
+    code = "image_missing"
+    status = 404
+
+
 class BlobNotFound(EaselError):
     """An input image that the request names by hash is not in the store."""
 

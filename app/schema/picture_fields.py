@@ -61,7 +61,7 @@ class PictureFields(BaseModel):
         ),
     ] = 1.5
     mask: PictureHash | None = None
-    soft_mask: Annotated[bool, Control("Keep the mask's shades", api="mask_soft")] = False
+    soft_mask: Annotated[bool, Control("Keep the mask's shades")] = False
     mask_blur_x: Annotated[MaskBlur, Control("Mask blur", "in pixels", 0, 64, 1, infotext="Mask blur")] = 4
     mask_blur_y: MaskBlur = 4
     mask_mode: Annotated[MaskMode, Control("Mask mode", choices="mask_modes", infotext="Mask mode")] = "Inpaint masked"

@@ -83,6 +83,12 @@ class SettingValues(BaseModel):
     pad_cond_uncond: bool = _field("pad_prompts")
     pad_cond_uncond_v0: bool = _field("pad_prompts_v0")
     inpainting_mask_weight: float = _field("inpainting_mask_weight")
+    initial_noise_multiplier: float = _field("noise_multiplier")
+    img2img_extra_noise: float = _field("extra_noise")
+    img2img_fix_steps: bool = _field("exact_steps")
+    img2img_background_color: str = _field("background_color")
+    img2img_color_correction: bool = _field("color_correction")
+    overlay_inpaint: bool = _field("overlay_original")
     token_merging_ratio: float = _field("token_merging_ratio")
     tiling: bool = _field("tiling")
     samples_save: Annotated[bool, Control("Save pictures", "off: kept for a day only")] = True

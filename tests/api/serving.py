@@ -17,9 +17,10 @@ from app.api import (
     memory_router,
     models_router,
     networks_router,
+    pictures_router,
     sdapi_router,
 )
-from app.files import Folders, Images, ModelLibrary, Thumbnails
+from app.files import Blobs, Folders, Images, ModelLibrary, Thumbnails
 from app.jobs import (
     AddHashes,
     Bus,
@@ -89,11 +90,13 @@ def build_server(
     writer = Writer(store, PicturesBySettings(images, settings), add_hashes=AddHashes(library, store))
     worker = Worker(store, bus, writer, inflight, make_engine)
     styles = StyleBook([folders.data / "styles.csv"])
+    blobs = Blobs(folders.state / "pictures")
     resolver = Resolver(
         library,
         precision=lambda wanted: "fp32" if wanted == "auto" else wanted,
         default_checkpoint=lambda: settings.values().sd_model_checkpoint,
         styles=styles,
+        require_picture=blobs.require,
     )
     jobs = Jobs(folders.data, store, bus, worker, resolver)
     recover(store, inflight, images.is_whole)
@@ -104,6 +107,7 @@ def build_server(
     app.include_router(models_router(library, jobs, Thumbnails(folders.state / "thumbnails")))
     app.include_router(memory_router(jobs, library))
     app.include_router(networks_router(jobs, library, resolver))
-    app.include_router(sdapi_router(jobs, library, settings, resolver))
+    app.include_router(sdapi_router(jobs, library, settings, resolver, blobs))
+    app.include_router(pictures_router(blobs))
     app.include_router(lists_router(library, styles, {}, lambda: {}))
     return Server(app, jobs, folders, settings, library, resolver, styles, store, worker, lock)

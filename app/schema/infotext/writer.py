@@ -146,10 +146,12 @@ def _idle(request: GenerationRequest) -> Iterable[str]:
     """The fields of redrawing that do not act on this picture; which picture and mask it was an infotext cannot say."""
     if not request.init_images:
         return PictureFields.model_fields
+    # Whether the model is one for editing only the run knows, which tells the picture's own scale.
+    always = ("init_images", "image_cfg_scale")
     if request.mask is None:
-        return ("init_images", *MASK_FIELDS)
+        return (*always, *MASK_FIELDS)
     padding = () if request.inpaint_area == "Only masked" else ("masked_padding",)
-    return ("init_images", "mask", *padding)
+    return (*always, "mask", *padding)
 
 
 def _file_entries(plan: ImagePlan) -> Entries:
