@@ -1,7 +1,8 @@
 """Whole pictures against AUTOMATIC1111's own: `python -m benchmarks.parity CASES.json CHECKPOINT_FOLDER [NAME ...]`.
 
 Prints, for each case that this version serves, the mean and largest difference of pixel levels (of 255) and how many
-pixels differ. fp32 on the CPU. The checkpoint is the rebuilt random-weight one that the cases were made with.
+pixels differ. fp32 on the CPU. The checkpoint is the rebuilt random-weight one that the cases were made with; LoRAs,
+embeddings and hypernetworks lie in the same folder.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ import numpy as np
 from PIL import Image
 
 from app.engine import Engine, Loading, PipelineManager, Runner, Scheduler, Tier
-from app.files import Identity
+from app.files import Folders, Identity, ModelLibrary
 from app.jobs.expand import expand
+from app.jobs.networks import networks_of
 from app.language import Tokenizer, without_comments
 from app.models import choose_device
+from app.networks import NetworkSet
 from app.recipes import generate
 from app.schema.choices import AUTOMATIC, split_sampler_name
 from app.schema.events import RowFailed, RowFinished
@@ -61,8 +64,15 @@ def main() -> None:
     parser.add_argument("names", nargs="*")
     arguments = parser.parse_args()
     device = choose_device("cpu")
-    pipelines = PipelineManager(Loading(device), device=device, host=Tier(MEMORY, MEMORY))
-    engine = Engine(pipelines, generate, scheduler=Scheduler(), runner=Runner(Tokenizer(), pipelines.offload))
+    tokenizer = Tokenizer()
+    networks = NetworkSet(tokenizer.encode)
+    pipelines = PipelineManager(Loading(device), device=device, host=Tier(MEMORY, MEMORY), networks=networks)
+    engine = Engine(pipelines, generate, scheduler=Scheduler(), runner=Runner(tokenizer, pipelines.offload))
+    place = arguments.checkpoints
+    folders = Folders.of(
+        models_dir=place, ckpt_dir=place, lora_dir=place, embeddings_dir=place, hypernetwork_dir=place, vae_dir=place
+    )
+    library = ModelLibrary(folders)
     print(f"{'case':<28}{'mean':>9}{'largest':>9}{'differ':>9}{'seconds':>9}")
     for case in json.loads(arguments.cases.read_text()):
         if arguments.names and case["name"] not in arguments.names:
@@ -72,7 +82,7 @@ def main() -> None:
             print(f"{case['name']:<28}not served here: {', '.join(left_out)}")
             continue
         began = time.monotonic()
-        made = pictures(engine, case, arguments.checkpoints)
+        made = pictures(engine, case, library, arguments.checkpoints)
         for image, pixels in zip(case["images"], made, strict=True):
             wanted = np.asarray(
                 Image.open(arguments.cases.parent.parent / image["file"]).convert("RGB"), dtype=np.int16
@@ -89,12 +99,11 @@ def unserved(case: dict[str, Any]) -> list[str]:
     """What a case asks for that this version cannot do."""
     settings = {name for name, value in case["settings_in_force"].items() if value and name not in REQUEST_FIELDS}
     fields = set(case["payload"]) - KNOWN
-    tags = ["networks in the prompt"] if "<" in case["payload"].get("prompt", "") else []
     other = [] if case["endpoint"].endswith("txt2img") else [case["endpoint"]]
-    return sorted(settings | fields) + tags + other
+    return sorted(settings | fields) + other
 
 
-def pictures(engine: Engine, case: dict[str, Any], folder: Path) -> list[np.ndarray]:
+def pictures(engine: Engine, case: dict[str, Any], library: ModelLibrary, folder: Path) -> list[np.ndarray]:
     """The case's pictures, [H, W, 3] uint8 each."""
     payload, settings = case["payload"], case["settings_in_force"]
     name = settings.get("sd_model_checkpoint", "parity-sd15").split(" [")[0].removesuffix(".safetensors")
@@ -108,11 +117,15 @@ def pictures(engine: Engine, case: dict[str, Any], folder: Path) -> list[np.ndar
     for side in ("seed_resize_width", "seed_resize_height"):
         fields[side] = max(fields.get(side, 0), 0)
     request = GenerationRequest(**fields, sampler=sampler, schedule=schedule, precision="fp32")
+    named = networks_of(request, library, library.find(f"{name}.safetensors"), Tokenizer())
+    if named.missing:
+        raise SystemExit(f"{case['name']}: {', '.join(named.missing)} cannot be found")
     resolved = ResolvedRequest(
         request=request,
         checkpoint=checkpoint,
         checkpoint_name=name,
         vae=None if vae in (AUTOMATIC, "None") else file_identity(folder / vae),
+        networks=named.uses,
     )
     for plan in expand("parity", "parity", resolved):
         engine.submit(plan)

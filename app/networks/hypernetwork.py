@@ -177,7 +177,8 @@ def _activation(name: str) -> nn.Module:
         return _OWN_NAMES[name]()
     for spelling, kind in inspect.getmembers(activations, inspect.isclass):
         if spelling.lower() == name and kind.__module__ == activations.__name__ and issubclass(kind, nn.Module):
-            needed = [p for p in inspect.signature(kind).parameters.values() if p.default is p.empty]
+            parameters = inspect.signature(kind).parameters.values()
+            needed = [p for p in parameters if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
             if not needed:
                 made: nn.Module = kind()
                 return made
