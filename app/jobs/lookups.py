@@ -40,7 +40,7 @@ def network_with_hash(library: ModelLibrary, short_hash: str) -> ModelFile | Non
         return None
     for file in library.list(LORA):
         known = (file.short_hash, file.sha256, file.addnet_hash, file.metadata.get("sshs_model_hash"))
-        if file.problem is None and any(one.startswith(wanted[: len(one)]) for one in known if one):
+        if file.problem is None and any(one.casefold().startswith(wanted[: len(one)]) for one in known if one):
             return file
     return None
 
