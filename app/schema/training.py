@@ -1,0 +1,183 @@
+"""TrainingRequest: one frozen object for the Train tab, the API and the command line.
+
+What is trained (method) and on what (data) are two axes: every method takes every kind of data. Values and their
+Controls only; `app.training` acts on them.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from app.schema.control import Control
+from app.schema.errors import NewerVersion, TrainingProblem
+
+TRAINING_VERSION = 1
+
+Method = Literal["dreambooth", "lora", "textual_inversion", "hypernetwork"]
+LoraKind = Literal["LoRA", "LoCon", "LoHa", "LoKr", "DoRA"]
+Prior = Literal["none", "pictures", "prediction"]
+
+
+class DataFields(BaseModel):
+    """Pictures and captions. data, class_data: folders. trigger: the word that will call what is learnt."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    data: Annotated[str, Control("Pictures to learn from", "a folder of pictures, with captions if you have them")] = ""
+    trigger: Annotated[str, Control("Trigger word", "the word that will call it in prompts, as 'sks'")] = ""
+    class_words: Annotated[
+        str, Control("What it is", "the ordinary word for its kind, as 'dog'; the trigger is put before it")
+    ] = ""
+    template: Annotated[str, Control("Prompt template", "a file with [name] and [filewords], one prompt a line")] = ""
+    prior: Annotated[
+        Prior,
+        Control(
+            "Keep its kind as it is",
+            "prediction: the untouched model shows what to keep. pictures: pictures of ordinary ones do",
+            choices="priors",
+        ),
+    ] = "prediction"
+    class_data: Annotated[
+        str, Control("Pictures of ordinary ones of its kind", "a folder; missing ones are drawn first")
+    ] = ""
+    class_pictures: Annotated[int, Field(ge=1, le=10_000), Control("How many of those", "", 1, 500, 1)] = 100
+    prior_weight: Annotated[float, Field(ge=0, le=100), Control("Weight of keeping it", "", 0, 2, 0.05)] = 1.0
+    width: Annotated[int, Field(ge=32, le=4096), Control("Width", "in pixels", 64, 2048, 8)] = 512
+    height: Annotated[int, Field(ge=32, le=4096), Control("Height", "in pixels", 64, 2048, 8)] = 512
+    buckets: Annotated[bool, Control("Keep each picture's proportions", "off: all are cut to one size")] = True
+    upscale: Annotated[bool, Control("Enlarge small pictures")] = True
+    flip: Annotated[bool, Control("Mirror at random", "not for what has a left and a right")] = False
+    shuffle_captions: Annotated[bool, Control("Shuffle the parts of captions")] = False
+    keep_parts: Annotated[int, Field(ge=0, le=100), Control("First parts that stay in place", "", 0, 10, 1)] = 0
+    drop_parts: Annotated[float, Field(ge=0, lt=1), Control("Leave parts out", "chance of each", 0, 0.9, 0.05)] = 0.0
+    drop_captions: Annotated[
+        float, Field(ge=0, lt=1), Control("Leave whole captions out", "chance; keeps CFG working", 0, 0.5, 0.01)
+    ] = 0.0
+    masked_loss: Annotated[bool, Control("Learn only what masks cover", "from a folder 'masks' in the pictures'")] = (
+        False
+    )
+    validation_share: Annotated[
+        float, Field(ge=0, le=0.5), Control("Hold back to test on", "share of the pictures", 0, 0.5, 0.05)
+    ] = 0.0
+
+
+class LearningFields(BaseModel):
+    """How long and how fast. learning_rate: A1111's 'rate:step, rate' syntax or one number."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    steps: Annotated[int, Field(ge=1, le=1_000_000), Control("Steps", "", 1, 10_000, 1)] = 1000
+    learning_rate: Annotated[str, Control("Learning rate", "as 1e-4, or 5e-3:200, 1e-3")] = "1e-4"
+    text_encoder_rate: Annotated[
+        float | None,
+        Field(ge=0, le=10),
+        Control("Learning rate of the text encoder", "share of the other's; empty: not trained"),
+    ] = None
+    schedule: Annotated[
+        Literal["constant", "linear", "cosine"], Control("Learning rate over time", choices="training_schedules")
+    ] = "constant"
+    warm_up: Annotated[int, Field(ge=0, le=100_000), Control("Warm-up", "steps", 0, 1000, 1)] = 0
+    batch_size: Annotated[int, Field(ge=1, le=256), Control("Batch size", "", 1, 16, 1)] = 1
+    accumulation: Annotated[int, Field(ge=1, le=256), Control("Batches a step", "saves memory", 1, 16, 1)] = 1
+    optimizer: Annotated[
+        Literal["AdamW", "AdamW8bit", "Adafactor", "Lion", "Prodigy"], Control("Optimiser", choices="optimizers")
+    ] = "AdamW"
+    weight_decay: Annotated[float, Field(ge=0, le=1), Control("Weight decay", "", 0, 0.1, 0.001)] = 0.0
+    clip: Annotated[float, Field(ge=0, le=1000), Control("Largest gradient", "0: no limit", 0, 10, 0.1)] = 1.0
+    average: Annotated[
+        float, Field(ge=0, lt=1), Control("Average of the weights", "decay a step; 0: none", 0, 0.9999, 0.0001)
+    ] = 0.0
+    precision: Annotated[Literal["auto", "fp32", "bf16", "fp16"], Control("Precision", choices="precisions")] = "auto"
+    gradient_checkpointing: Annotated[bool, Control("Save memory, take longer", "gradient checkpointing")] = False
+    noise_offset: Annotated[float, Field(ge=0, le=1), Control("Noise offset", "darker darks", 0, 0.2, 0.01)] = 0.0
+    min_snr_gamma: Annotated[
+        float, Field(ge=0, le=100), Control("Min-SNR gamma", "0: off; 5 is usual, not for v-prediction", 0, 20, 0.5)
+    ] = 0.0
+    clip_skip: Annotated[int, Field(ge=1, le=12), Control("Clip skip", "", 1, 12, 1)] = 1
+    seed: Annotated[int, Field(ge=0, le=2**63 - 1), Control("Seed")] = 0
+
+
+class MethodFields(BaseModel):
+    """What is trained. Fields of other methods than the chosen one are not read."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    rank: Annotated[int, Field(ge=1, le=1024), Control("Rank", "size of a LoRA", 1, 128, 1)] = 16
+    alpha: Annotated[float, Field(gt=0, le=1024), Control("Alpha", "its strength is alpha / rank", 1, 128, 1)] = 16.0
+    lora_kind: Annotated[LoraKind, Control("Kind", choices="lora_kinds")] = "LoRA"
+    conv_rank: Annotated[int, Field(ge=0, le=1024), Control("Rank of convolutions", "0: none", 0, 64, 1)] = 0
+    conv_alpha: Annotated[float, Field(gt=0, le=1024), Control("Alpha of convolutions", "", 1, 64, 1)] = 8.0
+    lokr_factor: Annotated[int, Field(ge=-1, le=4096), Control("Factor of LoKr", "-1: the largest", -1, 64, 1)] = -1
+    network_dropout: Annotated[float, Field(ge=0, lt=1), Control("Dropout", "", 0, 0.9, 0.05)] = 0.0
+    vectors: Annotated[int, Field(ge=1, le=75), Control("Vectors", "tokens that the word takes", 1, 32, 1)] = 1
+    initial_text: Annotated[str, Control("Begin from the meaning of", "a word; empty: from zeros")] = "*"
+    widths: Annotated[tuple[int, ...], Control("Modules", choices="hypernetwork_widths")] = (768, 320, 640, 1280)
+    layer_structure: Annotated[tuple[float, ...], Control("Layer structure", "first and last are 1")] = (1, 2, 1)
+    activation: Annotated[str, Control("Activation", choices="activations")] = "linear"
+    weight_init: Annotated[
+        Literal["Zero", "Normal", "KaimingUniform", "KaimingNormal", "XavierUniform", "XavierNormal"],
+        Control("First weights", "Zero and Normal begin near the untouched model", choices="weight_inits"),
+    ] = "Normal"
+    layer_norm: Annotated[bool, Control("Layer normalisation")] = False
+    dropout_structure: Annotated[tuple[float, ...], Control("Dropout of each layer", "empty: none")] = ()
+
+
+class WatchingFields(BaseModel):
+    """What is seen and kept while it runs. sample_prompts: in kohya's syntax, one a line."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    sample_prompts: Annotated[str, Control("Sample prompts", "one a line; --n --w --h --d --l --s as in kohya's")] = ""
+    sample_every: Annotated[int, Field(ge=0), Control("Draw samples every", "steps; 0: never", 0, 1000, 1)] = 100
+    save_every: Annotated[int, Field(ge=0), Control("Keep a copy every", "steps; 0: never", 0, 5000, 1)] = 0
+    keep_copies: Annotated[int, Field(ge=1, le=1000), Control("Copies to keep", "", 1, 20, 1)] = 5
+    snapshot_seconds: Annotated[float, Field(ge=0, le=3600), Control("Snapshot every", "seconds", 10, 600, 10)] = 60.0
+    overwrite: Annotated[bool, Control("Replace a file of the same name")] = False
+
+
+class TrainingRequest(DataFields, LearningFields, MethodFields, WatchingFields):
+    """One training. name: of the file that comes out, without folder and suffix. checkpoint, vae: as in requests."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    version: int = TRAINING_VERSION
+    method: Annotated[Method, Control("Method", choices="training_methods")] = "lora"
+    name: Annotated[str, Control("Name", "of the file that comes out")] = ""
+    checkpoint: Annotated[str, Control("Checkpoint", choices="checkpoints")] = ""
+    vae: Annotated[str, Control("SD VAE", choices="vaes")] = "Automatic"
+
+    @field_validator("layer_structure")
+    @classmethod
+    def _begins_and_ends_with_1(cls, structure: tuple[float, ...]) -> tuple[float, ...]:
+        if len(structure) < 2 or structure[0] != 1 or structure[-1] != 1 or min(structure) <= 0 or max(structure) > 16:
+            raise ValueError("it begins and ends with 1 and holds numbers up to 16, as 1, 2, 1")
+        return structure
+
+    @field_validator("widths")
+    @classmethod
+    def _bounded(cls, widths: tuple[int, ...]) -> tuple[int, ...]:
+        if not widths or any(not 1 <= width <= 16_384 for width in widths):
+            raise ValueError("it names at least one width of 1 to 16384")
+        return widths
+
+
+def parse_training(data: dict[str, Any]) -> TrainingRequest:
+    """A training from untrusted values.
+
+    Raises TrainingProblem naming the first field at fault, NewerVersion for data of a newer program.
+    """
+    version = data.get("version", TRAINING_VERSION)
+    if isinstance(version, int) and version > TRAINING_VERSION:
+        raise NewerVersion(
+            f"This training was written by a newer Easel (version {version}; this one reads {TRAINING_VERSION}).",
+            hint="Update Easel to run it.",
+        )
+    try:
+        return TrainingRequest.model_validate(data)
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_context=False)[0]
+        field = ".".join(str(part) for part in problem["loc"]) or None
+        text = problem["msg"].removeprefix("Value error, ")
+        raise TrainingProblem(f"{field}: {text[:1].lower()}{text[1:]}.", field=field) from None
