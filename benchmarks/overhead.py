@@ -141,10 +141,10 @@ def timed(act: Callable[[], None]) -> Spent:
     return Spent(time.process_time() - cpu, time.perf_counter() - wall)
 
 
-def full_size_checkpoint(path: Path) -> Path:
-    """Stable Diffusion 1.5's own widths with random weights, 2.1 GB."""
+def full_size_checkpoint(path: Path, **options: Any) -> Path:
+    """Stable Diffusion 1.5's own widths with random weights, 2.1 GB in fp16. options: dtype, seed."""
     widths: dict[str, Any] = {"channels": (320, 640, 1280, 1280), "text_width": 768, "text_layers": 12}
-    return write_tiny_checkpoint(path, "SD1", **widths, vae_channels=(128, 256, 512, 512), vae_layers=2)
+    return write_tiny_checkpoint(path, "SD1", **options, **widths, vae_channels=(128, 256, 512, 512), vae_layers=2)
 
 
 if __name__ == "__main__":

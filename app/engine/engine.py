@@ -17,7 +17,7 @@ from app.engine.row import ModelChoice, Row
 from app.engine.runner import NotFiniteUNet, Runner
 from app.engine.scheduler import Scheduler, Waiting
 from app.models import SDXL, LoadedModel, seamless, thumbnail
-from app.recipes import ModelFacts, Recipe, Tools
+from app.recipes import ChangeModel, ModelFacts, Recipe, Tools
 from app.samplers import ModelSigmas
 from app.schema.errors import EaselError, UnexpectedFailure
 from app.schema.events import (
@@ -80,7 +80,7 @@ class Engine:
 
     def submit(self, plan: ImagePlan) -> None:
         """Takes a picture into flight; its recipe begins when its turn comes."""
-        self._rows[self._submitted] = Row(self._submitted, plan, ModelChoice.of(plan), self._make_recipe)
+        self._rows[self._submitted] = Row(self._submitted, plan, ModelChoice.of(plan.resolved), self._make_recipe)
         self._submitted += 1
 
     def watch(self, jobs: set[str]) -> None:
@@ -184,7 +184,7 @@ class Engine:
         """How well the networks fit, and which were not found, among what each picture's owner is told."""
         fitted = "; ".join(str(report) for report in self._pipelines.network_reports)
         for row in group:
-            missing = row.plan.resolved.missing_networks
+            missing = row.resolved.missing_networks
             if fitted:
                 row.notices["networks"] = f"{fitted}."
             if missing:
@@ -195,6 +195,8 @@ class Engine:
         facts = self._facts_of(model)
         if group[0].recipe is None:
             return _each(group, lambda row: row.begin(facts))
+        if isinstance(group[0].effect, ChangeModel):
+            return _each(group, lambda row: row.answer(facts))
         effects = [row.effect for row in group if row.effect is not None]
         try:
             with _tiled(model, group[0].plan.resolved.request.tiling):
@@ -246,7 +248,7 @@ class Engine:
         if row.call == row.told:
             return []
         row.told = row.call
-        steps = plan.resolved.request.steps
+        steps = row.resolved.request.steps
         advanced = RowAdvanced(plan.job, plan.image, row.call, row.calls, row.step + 1, steps, seconds)
         if plan.job in self._watched and self._clock() - row.previewed >= PREVIEW_INTERVAL:
             return [advanced, *self._preview(row)]
@@ -330,7 +332,8 @@ class Engine:
         def tell(part: str, done: int, total: int) -> None:
             nonlocal last, before
             now = self._clock()
-            if part == before and done < total and now - last < LOADING_INTERVAL:
+            # The end is a little short of the total: some tensors of a file are for no module.
+            if part == before and done < 0.999 * total and now - last < LOADING_INTERVAL:
                 return
             last, before = now, part
             rate = done / (now - began) if now > began else 0.0

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from app.engine.row import ModelChoice, PartName
-from app.models import computes_in, precision_word, taken
+from app.models import charged, computes_in, precision_word, taken
 from app.schema.request import FileIdentity
 
 Kind = Literal["checkpoint", "vae"]
@@ -101,10 +101,10 @@ class Kept:
         return precision_word(self.dtype)
 
     def bytes(self, *, on_device: bool) -> int:
-        """What it takes on one tier, mapped bytes left out."""
+        """What it is charged with on one tier."""
         return counted(self.parts, on_device=on_device)
 
 
 def counted(parts: Iterable[Part], *, on_device: bool) -> int:
-    """Bytes of the parts on one tier, mapped ones left out."""
-    return sum(part.bytes - (0 if on_device else part.mapped) for part in parts if part.on_device == on_device)
+    """What the parts are charged with on one tier."""
+    return sum(charged(part.bytes, 0 if on_device else part.mapped) for part in parts if part.on_device == on_device)

@@ -282,6 +282,8 @@ class PipelineManager:
                 for key in missing:
                     self._kept.pop(key, None)
                 raise
+            # Only now, so that each has had something to write over.
+            self._make_room(0, keys, self._card is not None, None)
         for key in reversed(keys):
             self._kept.move_to_end(key)
             if missing:
@@ -321,7 +323,6 @@ class PipelineManager:
                     ) from error
             else:
                 self._kept[key] = Kept.of(key, value, survey.signature, on_device=direct)
-                self._make_room(0, keep, direct, None)
                 return
             # What is half written over is lost; what was already there for this choice stays.
             into = None

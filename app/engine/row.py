@@ -12,8 +12,21 @@ from typing import Any, Literal, NamedTuple
 from torch import Tensor
 
 from app.networks import Wanted
-from app.recipes import Decode, Effect, EncodeImage, EncodeText, Evaluate, ModelFacts, Picture, Recipe, Skip, Tools
-from app.schema.request import FileIdentity, ImagePlan
+from app.recipes import (
+    ChangeModel,
+    Decode,
+    Effect,
+    EncodeImage,
+    EncodeText,
+    Evaluate,
+    ModelFacts,
+    Picture,
+    Recipe,
+    Skip,
+    Tools,
+    Upscale,
+)
+from app.schema.request import FileIdentity, ImagePlan, ResolvedRequest
 
 PartName = Literal["text", "unet", "vae"]
 PARTS: tuple[PartName, ...] = ("text", "unet", "vae")
@@ -22,6 +35,8 @@ _NEEDS: Mapping[type, tuple[PartName, ...]] = {
     Evaluate: ("unet",),
     EncodeImage: ("vae",),
     Decode: ("vae",),
+    Upscale: (),
+    ChangeModel: (),
 }
 """Of an effect that is not here, nothing is known: all parts are brought."""
 
@@ -38,9 +53,8 @@ class ModelChoice(NamedTuple):
     networks: tuple[Wanted, ...] = ()
 
     @classmethod
-    def of(cls, plan: ImagePlan) -> ModelChoice:
-        """The choice that a plan's resolved request makes; a hash that came later does not change it."""
-        resolved = plan.resolved
+    def of(cls, resolved: ResolvedRequest) -> ModelChoice:
+        """The choice that a resolved request makes; a hash that came later does not change it."""
         vae = resolved.vae.model_copy(update={"sha256": None}) if resolved.vae else None
         networks = tuple(
             Wanted(one.kind, one.name, one.file.path, one.file.size, one.file.mtime_ns, one.text, one.unet, one.rank)
@@ -55,7 +69,7 @@ class Row:
 
     effect: what the recipe waits for, None before it has begun. done: effects carried out. call, calls, step: as last
     reported by guidance. denoised: the last guided latent [1, C, h, w]. seconds: device time spent on it.
-    told: calls that events have told of. skipping: Skip is to be thrown in before the next effect.
+    resolved: the request of the pass it is in. told: calls that events have told of. skipping: Skip is to be thrown in before the next effect.
     picture: the result, once there is one. previewed: when the last thumbnail was made. notices: for the user, by code.
     """
 
@@ -76,6 +90,10 @@ class Row:
     picture: Picture | None = None
     previewed: float = 0.0
     notices: dict[str, str] = field(default_factory=dict)
+    resolved: ResolvedRequest = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.resolved = self.plan.resolved
 
     def begin(self, facts: ModelFacts) -> None:
         """Starts the recipe and runs it to its first effect."""
@@ -88,10 +106,13 @@ class Row:
         self._advance(lambda recipe: recipe.send(value))
 
     def skip(self) -> bool:
-        """Ends the recipe early; False when there is no denoised latent yet and so no picture to come."""
-        self.skipping = False
+        """Ends the recipe early; False when there is no denoised latent yet and so no picture to come.
+
+        What is being decoded is waited for: it is the picture, or a pass that another follows, which is then skipped.
+        """
         if isinstance(self.effect, Decode):
             return True
+        self.skipping = False
         try:
             self._advance(lambda recipe: recipe.throw(Skip()))
         except Skip:
@@ -122,6 +143,10 @@ class Row:
             return ("encode image", tuple(effect.pixels.shape))
         if isinstance(effect, Decode):
             return ("decode", tuple(effect.latent.shape))
+        if isinstance(effect, Upscale):
+            return ("upscale", tuple(effect.pixels.shape), *effect[1:])
+        if isinstance(effect, ChangeModel):
+            return ("change model",)
         return None
 
     def _advance(self, push: Callable[[Recipe], Effect]) -> None:
@@ -131,6 +156,10 @@ class Row:
         except StopIteration as stop:
             self.picture = stop.value
             self.effect = None
+            return
+        if isinstance(self.effect, ChangeModel):
+            self.resolved = self.effect.resolved
+            self.choice = ModelChoice.of(self.resolved)
 
     def _report(self, call: int, calls: int, step: int, denoised: Tensor) -> None:
         self.call, self.calls, self.step, self.denoised = call, calls, step, denoised

@@ -9,7 +9,7 @@ from app.models.eight_bit import computes_in, eight_bit_format, store_in_eight_b
 from app.models.families import FAMILIES, SD1, SD2, SDXL, SDXL_REFINER, Family, PredictionType, TextEncoderFacts
 from app.models.file_facts import CONFIG_KEY, V_MARKER, ZERO_TERMINAL_SNR_MARKER, describe
 from app.models.loader import load_checkpoint, load_vae
-from app.models.memory import Taken, move, stream, taken
+from app.models.memory import Taken, charged, move, stream, taken
 from app.models.model import LoadedModel, Recommended, TokenVectors, alphas_cumprod, fingerprint
 from app.models.precision import Precision, choose_precision, higher_precision, precision_word
 from app.models.previews import fit_preview, thumbnail
@@ -46,6 +46,7 @@ __all__ = [
     "TokenVectors",
     "Vae",
     "alphas_cumprod",
+    "charged",
     "choose_attention",
     "choose_device",
     "choose_precision",

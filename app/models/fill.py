@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from app.models.keys import Source, text_sources
-from app.models.memory import is_mapped
+from app.models.memory import is_mapped, mark_mapped
 from app.models.progress import Meter
 from app.models.text_encoder import TextEncoder
 from app.models.weights import Weights
@@ -51,6 +51,7 @@ def fill(
     meter.begin(part)
     parameters = dict(module.named_parameters())
     state: dict[str, Tensor] = {}
+    mapped: list[str] = []
     for name in sorted(sources, key=lambda name: file.position(sources[name].key)):
         parameter, source = parameters[name], sources[name]
         tensor = take(file, source)
@@ -70,7 +71,11 @@ def fill(
             parameter.data.copy_(tensor)
         else:
             state[name] = tensor.to(device).to(dtype).contiguous()
+            if state[name].data_ptr() == tensor.data_ptr() and scale_name(source.key, file.shapes) is None:
+                mapped.append(name)
     module.load_state_dict(state, strict=False, assign=True)
+    for name in mapped:
+        mark_mapped(module.get_parameter(name))
     module.requires_grad_(False)
     meter.end()
     used = {source.key for source in sources.values()}

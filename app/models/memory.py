@@ -14,6 +14,10 @@ from torch import Tensor, nn
 BLOCK = 256_000_000
 """Bytes of the largest piece that is streamed as a whole, where it has parts."""
 
+MAPPED_SHARE = 16
+"""A mapped byte is charged as this part of one: the operating system takes its page back at need, yet a model has some
+cost of its own, and nobody wants all of them."""
+
 Copy = Callable[[Tensor, torch.device], Tensor]
 
 
@@ -28,7 +32,12 @@ class Taken(NamedTuple):
     @property
     def counted(self) -> int:
         """What a budget is charged with."""
-        return self.device + self.host - self.mapped
+        return charged(self.device + self.host, self.mapped)
+
+
+def charged(bytes: int, mapped: int) -> int:
+    """What a budget is charged with for so many bytes, of which some are mapped."""
+    return bytes - mapped + mapped // MAPPED_SHARE
 
 
 def taken(modules: Iterable[nn.Module]) -> Taken:
@@ -46,8 +55,13 @@ def taken(modules: Iterable[nn.Module]) -> Taken:
 
 
 def is_mapped(tensor: Tensor) -> bool:
-    """Whether a tensor's memory is that of a file."""
-    return tensor.device.type == "cpu" and tensor.untyped_storage().filename is not None
+    """Whether a parameter shares its memory with a file, as it was marked when it was filled."""
+    return tensor.device.type == "cpu" and getattr(tensor, "mapped_at", None) == tensor.data_ptr() != 0
+
+
+def mark_mapped(tensor: Tensor) -> None:
+    """Says that a parameter shares its memory with a file; until its memory is another one."""
+    tensor.mapped_at = tensor.data_ptr()  # type: ignore[attr-defined]
 
 
 def move(module: nn.Module, device: torch.device) -> None:

@@ -13,6 +13,7 @@ import torch
 
 from app.models.architecture import family_of
 from app.models.checkpoint_file import open_checkpoint, open_vae
+from app.models.memory import charged
 from app.models.precision import Precision
 from app.models.weights import Weights, bytes_below
 from app.schema.errors import UnsupportedModel
@@ -21,8 +22,7 @@ _VAE = "first_stage_model."
 
 
 class Survey(NamedTuple):
-    """memory: bytes that it will take, without those that it will share with the file. stored: bytes of the file that
-    will be read. signature: equal for two that can very likely take each other's weights."""
+    """memory: bytes that it will be charged with. stored: bytes of the file that will be read. signature: equal for two that can very likely take each other's weights."""
 
     memory: int
     stored: int
@@ -53,13 +53,14 @@ def survey_vae(path: str | Path, dtype: torch.dtype, device: torch.device) -> Su
 
 
 def _memory(file: Weights, prefixes: tuple[str, ...], dtype: torch.dtype, device: torch.device) -> int:
-    """On a CPU, weights that are stored as they are wanted stay mapped and take nothing."""
-    sizes = (
-        math.prod(shape) * dtype.itemsize
-        for name, shape in file.shapes.items()
-        if name.startswith(prefixes) and not (device.type == "cpu" and file.dtypes[name] == dtype)
-    )
-    return sum(sizes)
+    """On a CPU, weights that are stored as they are wanted stay mapped."""
+    bytes = mapped = 0
+    for name, shape in file.shapes.items():
+        if name.startswith(prefixes):
+            size = math.prod(shape) * dtype.itemsize
+            bytes += size
+            mapped += size if device.type == "cpu" and file.dtypes[name] == dtype else 0
+    return charged(bytes, mapped)
 
 
 def _shapes(file: Weights, prefixes: tuple[str, ...]) -> int:

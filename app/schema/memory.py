@@ -39,8 +39,8 @@ class ModelInMemory(NamedTuple):
 
 
 class MemoryTier(NamedTuple):
-    """One tier. device: torch's name of it. used: by models, mapped bytes left out; budget: what models may take;
-    total: what there is."""
+    """One tier. device: torch's name of it. used: by models, mapped bytes counted as a sixteenth; budget: what models
+    may take; total: what there is."""
 
     name: TierName
     device: str

@@ -191,7 +191,7 @@ class Weights:
 
     def random(self, name: str, *shape: int, scale: float, mean: float = 0.0) -> None:
         def make() -> Tensor:
-            generator = torch.Generator().manual_seed(zlib.crc32(name.encode()) + (self.seed << 32))
+            generator = torch.Generator().manual_seed((zlib.crc32(name.encode()) + 7919 * self.seed) % 2**32)
             return torch.randn(shape, generator=generator).mul_(scale).add_(mean)
 
         self.put(name, shape, make)
