@@ -120,7 +120,8 @@ def _rescaled(guided: Tensor, cond: Tensor, question: Evaluate, share: float) ->
     steepness = (sigma**2 + 1) ** 0.5 / sigma
     origin = x / (sigma**2 + 1)
     guided_velocity, velocity = (origin - guided) * steepness, (origin - cond) * steepness
-    spread = velocity.std(dim=(1, 2, 3), keepdim=True) / guided_velocity.std(dim=(1, 2, 3), keepdim=True)
+    own, guided_spread = (one.std(dim=(1, 2, 3), keepdim=True) for one in (velocity, guided_velocity))
+    spread = own / guided_spread.clamp(min=torch.finfo(own.dtype).tiny)  # both are 0 where next to no noise is left
     return origin - guided_velocity * (share * spread + (1 - share)) / steepness
 
 
