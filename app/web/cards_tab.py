@@ -28,4 +28,5 @@ def cards_tabs(tab: str) -> None:
                 f'<div class="easel-cards extra-page" id="{tab}_{name}_pane" data-tab="{escape(tab)}" '
                 f'data-name="{name}" data-kind="{escape(kind)}"></div>',
                 js_on_load=None,
+                apply_default_css=False,
             )

@@ -40,7 +40,7 @@ def quicksettings() -> Widgets:
         refresh = gr.Button("↻", elem_id="refresh_sd_model_checkpoint", elem_classes="easel-tool", size="sm")
         vae = widget("vae", scale=2)
         choose = gr.Button(visible="hidden", elem_id="setting_sd_model_checkpoint_choose")
-    gr.HTML(_MEMORY, js_on_load=None)
+    gr.HTML(_MEMORY, js_on_load=None, apply_default_css=False)
     return {"checkpoint": checkpoint, "refresh": refresh, "vae": vae, "choose": choose}
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 from tests.api.serving import SHAPES
-from tests.files.making import SDXL, lora, write_safetensors
+from tests.files.making import SDXL, VAE, lora, write_safetensors
 from tests.web.conftest import Site, fill_small, opened
 
 pytestmark = pytest.mark.browser
@@ -303,3 +303,20 @@ def test_notes_are_written_into_a1111s_sidecar(own_site: Site, new_context: NewC
     expect(ink.locator(".description")).to_have_text("Black on white")
     ink.locator(".easel-card-main").click()
     expect(page.locator(PROMPT)).to_have_value("<lora:ink:0.7> ink style")
+
+
+def test_a_checkpoints_own_vae_is_noted(own_site: Site, new_context: NewContext) -> None:
+    site, page = own_site, opened(new_context().new_page(), own_site.address)
+    write_safetensors(site.server.folders.vaes[0] / "clear.safetensors", VAE)
+    site.server.library.refresh("vae")
+    tab(page, "Checkpoints")
+    formula = card(page, "checkpoints", "formula")
+    formula.hover()
+    formula.locator(".edit-button").click()
+    page.select_option("#easel_card_edit_vae", "clear.safetensors")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator("dialog .easel-told")).to_have_text("Saved.")
+    checkpoint = site.server.library.find("formula.safetensors")
+    chosen = site.server.library.vae_of(checkpoint)
+    assert chosen is not None
+    assert chosen.name == "clear.safetensors"

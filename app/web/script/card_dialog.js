@@ -7,6 +7,7 @@ easel.cardDialog = (() => {
   const FIELDS = [
     ["description", "Description", null, "text"],
     ["sd version", "Stable Diffusion version", ["lora"], ["", "SD1", "SD2", "SDXL", "Unknown"]],
+    ["vae", "VAE", ["checkpoint"], "vaes"],
     ["activation text", "Activation text", ["lora"], "line"],
     ["preferred weight", "Preferred weight (0: the usual)", ["lora", "hypernetwork"], "number"],
     ["negative text", "Negative prompt", ["lora"], "line"],
@@ -72,13 +73,16 @@ easel.cardDialog = (() => {
       make("table", { class: "easel-facts" }, make("tbody", {},
         ...entries.map(([key, value]) => make("tr", {}, make("th", { scope: "row" }, key), make("td", {}, make("pre", {}, shown(value))))))));
   }
-  function editor(all) {
+  function editor(all, vaes) {
+    // What the sidecar names is offered even where the file is gone.
+    const choices = { vaes: ["", "None", ...new Set([...vaes, all.user_metadata.vae].filter((name) => name && name !== "None" && name !== "Automatic"))] };
     const boxes = {}, parts = [];
     const prefix = "easel_card_edit";
     for (const [field, label, kinds, form] of FIELDS) {
       if (kinds && !kinds.includes(all.kind)) continue;
       const id = `${prefix}_${field.replaceAll(" ", "_")}`, value = all.user_metadata[field] ?? "";
-      const box = Array.isArray(form) ? make("select", { id }, ...form.map((choice) => make("option", { value: choice }, choice || "as the file says")))
+      const offered = Array.isArray(form) ? form : choices[form];
+      const box = offered ? make("select", { id }, ...offered.map((choice) => make("option", { value: choice }, choice || (field === "vae" ? "Automatic" : "as the file says"))))
         : form === "text" ? make("textarea", { id, rows: 3 })
         : make("input", form === "number" ? { id, type: "number", min: -10, max: 10, step: 0.05 } : { id, type: "text" });
       box.value = typeof value === "object" ? "" : String(value);
@@ -124,8 +128,12 @@ easel.cardDialog = (() => {
 
     const read = () => ask(`${address}?checkpoint=${encodeURIComponent(easel.cards.checkpoint())}`);
     let all;
-    try { all = await read(); } catch (problem) { return void body.replaceChildren(make("p", { class: "easel-error", role: "alert" }, problem.message)); }
-    const { form, changes, first } = editor(all);
+    let vaes = [];
+    try {
+      if (card.kind === "checkpoint") vaes = (await ask("api/models?kind=vae")).models.filter((one) => !one.problem).map((one) => one.name);
+      all = await read();
+    } catch (problem) { return void body.replaceChildren(make("p", { class: "easel-error", role: "alert" }, problem.message)); }
+    const { form, changes, first } = editor(all, vaes);
     const change = async (rest, content, words) => {
       try {
         const fresh = await ask(`${address}/${rest}`, { method: "PUT", body: content });

@@ -217,7 +217,9 @@ easel.cards = (() => {
         if (element) this.place(element, index);
       }
       if (this.wantsFocus !== undefined && this.drawn.has(this.wantsFocus)) {
-        this.drawn.get(this.wantsFocus).querySelector(".easel-card-main").focus({ preventScroll: true });
+        const element = this.drawn.get(this.wantsFocus);
+        element.querySelector(".easel-card-main").focus({ preventScroll: true });
+        element.scrollIntoView({ block: "nearest" });
         this.wantsFocus = undefined;
       }
       this.mark();
