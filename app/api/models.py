@@ -21,13 +21,13 @@ from app.api.model_details import details_of
 from app.files import (
     CHECKPOINT,
     KINDS,
+    PREVIEW_ENDINGS,
     ModelFile,
     ModelLibrary,
     Thumbnails,
     write_preview,
     write_user_metadata,
 )
-from app.files.sidecars import PREVIEW_ENDINGS
 from app.jobs import Jobs
 from app.schema.errors import Forbidden
 
