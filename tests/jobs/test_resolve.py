@@ -14,7 +14,7 @@ from app.jobs.store import Store
 from app.language import Style
 from app.schema.errors import BrokenModelFile, InvalidPrompt, ModelNotFound, UnknownChoice
 from app.schema.request import GenerationRequest
-from tests.files.making import SD1, VAE, write_safetensors
+from tests.files.making import SD1, SD1_TEXT, SD1_UNET, VAE, write_safetensors
 
 
 def checkpoint(file: Path) -> None:
@@ -203,3 +203,12 @@ def test_a_replaced_file_goes_without_a_hash(folders: Folders, tmp_path: Path) -
     file.write_bytes(file.read_bytes() + b"more")
     library.refresh()
     assert AddHashes(library, store)(job) == job
+
+
+def test_a_checkpoint_that_lacks_a_part_is_no_default_while_there_is_a_whole_one(folders: Folders) -> None:
+    (folders.checkpoints[0] / "first.safetensors").unlink()
+    write_safetensors(folders.checkpoints[0] / "a.safetensors", {**SD1_UNET, **SD1_TEXT})
+    checkpoint(folders.checkpoints[0] / "starter.safetensors")
+    resolver = Resolver(ModelLibrary(folders), precision=as_fp32)
+    assert resolver(GenerationRequest()).checkpoint_name == "starter"
+    assert resolver(GenerationRequest(checkpoint="a")).checkpoint_name == "a"
