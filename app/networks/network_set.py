@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from app.models.model import LoadedModel
+from app.networks.keys import Layers, layers_of
 from app.networks.network import Hook, Patch, Report, Wanted
 from app.networks.open import EMBEDDING_KIND, HYPERNET_KIND, LORA_KIND, Networks, Tokenise, open_network, require_family
 from app.networks.originals import Originals
@@ -55,6 +56,7 @@ class NetworkSet:
         self._tokenise = tokenise
         self._open: OrderedDict[Hashable, Networks] = OrderedDict()
         self._states: WeakKeyDictionary[LoadedModel, _State] = WeakKeyDictionary()
+        self._names: WeakKeyDictionary[LoadedModel, Layers] = WeakKeyDictionary()
 
     @torch.inference_mode(mode=False)  # weights made inside inference mode could never be trained
     @torch.no_grad()
@@ -115,11 +117,17 @@ class NetworkSet:
     def _opened(self, wanted: Wanted) -> Networks:
         key = wanted[:5]
         if key not in self._open:
-            self._open[key] = open_network(wanted, self._tokenise)
+            self._open[key] = open_network(wanted, self._tokenise, self._layers)
         self._open.move_to_end(key)
         while len(self._open) > _MOST_OPEN:
             self._open.popitem(last=False)
         return self._open[key]
+
+    def _layers(self, model: LoadedModel) -> Layers:
+        """The names of a model's layers, made once."""
+        if model not in self._names:
+            self._names[model] = layers_of(model)
+        return self._names[model]
 
     @staticmethod
     def _patch(model: LoadedModel, state: _State, wanted: Sequence[Wanted], opened: Sequence[Networks]) -> None:

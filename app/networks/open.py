@@ -13,6 +13,7 @@ from app.models.checkpoint_file import open_weights
 from app.models.families import SDXL, SDXL_REFINER
 from app.models.model import LoadedModel
 from app.networks.hypernetwork import Hypernetwork
+from app.networks.keys import Layers, layers_of
 from app.networks.network import Hook, Patch, Vocabulary, Wanted
 from app.networks.patch import FilePatch
 from app.networks.textual_inversion import Embedding, bundled, read_vectors
@@ -23,11 +24,11 @@ Tokenise = Callable[[str], Sequence[int]]
 Networks = tuple[Patch | Hook | Vocabulary, ...]
 
 
-def open_network(wanted: Wanted, tokenise: Tokenise) -> Networks:
+def open_network(wanted: Wanted, tokenise: Tokenise, layers: Callable[[LoadedModel], Layers] = layers_of) -> Networks:
     """The network of a file, and the embeddings bundled with it.
 
-    tokenise: token ids of an embedding's name. Raises ModelNotFound, ModelChanged when the file is not the one that
-    was asked for, and what its reader raises.
+    tokenise: token ids of an embedding's name. layers: as of `FilePatch`. Raises ModelNotFound, ModelChanged when the
+    file is not the one that was asked for, and what its reader raises.
     """
     path = Path(wanted.path)
     try:
@@ -48,7 +49,7 @@ def open_network(wanted: Wanted, tokenise: Tokenise) -> Networks:
         return (Hypernetwork(path, wanted.name),)
     file = open_weights(path)
     words = (Embedding(name, tokenise(name), vectors, now) for name, vectors in bundled(file).items())
-    return (FilePatch(file, wanted.name), *words)
+    return (FilePatch(file, wanted.name, layers), *words)
 
 
 def require_family(name: str, family: str, model: LoadedModel) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -22,7 +22,7 @@ from app.files import recognise
 from app.models.model import LoadedModel, fingerprint
 from app.models.weights import Weights
 from app.networks.change import LARGEST_RANK, MAGNITUDES, Change, Kind, Parts, Shape, Shapes, dora_fits
-from app.networks.keys import Targets, layers_of, split_key
+from app.networks.keys import Layers, Targets, layers_of, split_key
 from app.networks.lora import LORA
 from app.networks.lycoris import FULL, FULL_BIAS, GLORA, IA3, LOHA, LOKR, LORA_BIAS, NORM, NORM_BIAS
 from app.networks.network import Report
@@ -72,14 +72,15 @@ class _Fit(NamedTuple):
 
 
 class FilePatch:
-    """A Patch from a file. name: as in the prompt tag."""
+    """A Patch from a file. name: as in the prompt tag. layers: who knows the names of a model's layers."""
 
     kind = "lora"
 
-    def __init__(self, file: Weights, name: str) -> None:
+    def __init__(self, file: Weights, name: str, layers: Callable[[LoadedModel], Layers] = layers_of) -> None:
         """Reads names and shapes. Raises UnsupportedModel for a rank beyond all reason."""
         self.name = name
         self._file = file
+        self._names = layers
         self.fingerprint = fingerprint("lora", file.identity)
         shaped = {key: _Shaped(shape) for key, shape in file.shapes.items()}
         self.family = recognise(shaped, file.metadata).family
@@ -132,7 +133,7 @@ class FilePatch:
         return fit
 
     def _fitted(self, model: LoadedModel) -> _Fit:
-        names = layers_of(model)
+        names = self._names(model)
         shapes = {path: tuple(weight.shape) for path, weight in model.weights()}
         changes: dict[str, list[Change]] = defaultdict(list)
         unmatched = []
