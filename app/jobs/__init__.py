@@ -8,6 +8,7 @@ from app.jobs.job import Job
 from app.jobs.jobs import Jobs
 from app.jobs.lock import DataFolderLock, Holder, read_holder
 from app.jobs.lookups import answers_to, lookups_of, network_with_hash
+from app.jobs.networks import LibraryWords
 from app.jobs.pictures import PicturesBySettings
 from app.jobs.recovery import recover
 from app.jobs.resolve import Resolver
@@ -27,6 +28,7 @@ __all__ = [
     "Inflight",
     "Job",
     "Jobs",
+    "LibraryWords",
     "MakeEngine",
     "PictureFiles",
     "PicturesBySettings",

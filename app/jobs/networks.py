@@ -66,6 +66,22 @@ class Words:
         return None
 
 
+class LibraryWords:
+    """The embeddings of a library as it is now, of every family, for whoever counts tokens."""
+
+    def __init__(self, library: ModelLibrary, tokenizer: Tokenizer) -> None:
+        self._library = library
+        self._tokenizer = tokenizer
+        self._known: tuple[Sequence[ModelFile], Words] | None = None
+
+    def find(self, ids: Sequence[int]) -> Word | None:
+        """As `FindWord`."""
+        files, known = self._library.list(EMBEDDING), self._known
+        if known is None or known[0] is not files:
+            known = self._known = files, Words(files, "", self._tokenizer)
+        return known[1].find(ids)
+
+
 class Named(NamedTuple):
     """uses: in the order of the prompt, embeddings last. missing: names in tags that no file answers to."""
 

@@ -6,16 +6,23 @@ Looks names up in the library as it is now; knows nothing of storage.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from app.files import CHECKPOINT, VAE, ModelFile, ModelLibrary
+from pydantic import BaseModel, JsonValue, ValidationError
+
+from app.files import CHECKPOINT, VAE, ModelFile, ModelLibrary, find_upscaler
 from app.jobs.networks import networks_of
 from app.language import Reading, Style, Timing, Tokenizer, final_prompts, plan_texts
 from app.schema.choices import AUTOMATIC, find_sampler, find_schedule, split_sampler_name
-from app.schema.errors import EaselError, ModelNotFound
+from app.schema.control import controls_of
+from app.schema.errors import EaselError, InvalidField, ModelNotFound, UnknownChoice
+from app.schema.infotext import Models
 from app.schema.request import FileIdentity, GenerationRequest, ResolvedRequest, parse_request
 
+FurtherPass = Callable[[GenerationRequest], GenerationRequest | None]
+"""From a resolved request to what a further pass of its picture asks for, None for no such pass."""
 STARTER = "starter"
 BUILT_IN = ("", "None", "Baked in")
 LARGEST_DRAWN_SEED = 4_294_967_293
@@ -32,7 +39,8 @@ class Resolver:
 
     default_checkpoint: the name that "" stands for, itself "" when none was chosen. styles: those in styles.csv now.
     require_picture(hash, field): raises BlobNotFound for an input picture that is not stored.
-    precision: what a request's word ('auto' too) comes to here: 'fp32', 'bf16' or 'fp16'.
+    precision: what a request's word ('auto' too) comes to here: 'fp32', 'bf16' or 'fp16'. extensions, passes: by the
+    names of extensions, the models of their values, and their further passes.
     """
 
     library: ModelLibrary
@@ -41,6 +49,8 @@ class Resolver:
     styles: Callable[[], Iterable[Style]] = lambda: ()
     draw_seed: Callable[[], int] = draw_seed
     require_picture: Callable[[str, str], None] = lambda digest, field: None
+    extensions: Models = field(default_factory=dict)
+    passes: Mapping[str, FurtherPass] = field(default_factory=dict)
     tokenizer: Tokenizer = field(default_factory=Tokenizer)
 
     def __call__(self, request: GenerationRequest) -> ResolvedRequest:
@@ -69,6 +79,7 @@ class Resolver:
                 "seed": self.draw_seed() if request.seed == -1 else request.seed,
                 "variation_seed": self.draw_seed() if request.variation_seed == -1 else request.variation_seed,
                 "precision": self.precision(request.precision),
+                "extensions": self._extensions(request, styles),
             }
         )
         # What cannot be encoded is refused now, not when its turn comes.
@@ -82,7 +93,65 @@ class Resolver:
             schedule_label=_printed(sampler, schedule),
             networks=networks.uses,
             missing_networks=networks.missing,
+            upscalers=self._upscalers(resolved),
+            passes=self._passes(resolved),
         )
+
+    def _extensions(self, request: GenerationRequest, styles: Sequence[Style]) -> dict[str, dict[str, JsonValue]]:
+        """The values of the extensions that the request names, checked, their names and texts made final."""
+        found = {}
+        for name, values in request.extensions.items():
+            model = self.extensions.get(name)
+            if model is None:
+                raise UnknownChoice(
+                    f"There is no extension '{name[:80]}' here that a request could ask for.",
+                    field=f"extensions.{name[:80]}",
+                    hint="Install or enable it, or leave it out.",
+                )
+            with _naming(name):
+                found[name] = self._final(_checked(model, values), request, styles)
+        return found
+
+    def _final(self, values: BaseModel, request: GenerationRequest, styles: Sequence[Style]) -> dict[str, JsonValue]:
+        final = values.model_dump(mode="json", exclude_none=True)
+        for name, control in controls_of(type(values)).items():
+            value = final.get(name)
+            if not isinstance(value, str) or value == type(values).model_fields[name].default:
+                continue
+            if control.choices == "checkpoints":
+                final[name] = self.library.find(value, CHECKPOINT).title
+            elif control.choices == "upscalers":
+                final[name] = find_upscaler(self.library, value, latent=True).name
+            elif control.holds == "picture":
+                self.require_picture(value, name)
+            elif control.holds in ("prompt", "negative_prompt"):
+                texts = {"prompt": "", "negative_prompt": "", control.holds: value}
+                prompt, negative_prompt = final_prompts(
+                    **texts, style_names=request.styles, styles=styles, comments=request.prompt_comments
+                )
+                final[name] = prompt if control.holds == "prompt" else negative_prompt
+        return final
+
+    def _upscalers(self, request: GenerationRequest) -> dict[str, FileIdentity]:
+        """The files of the upscalers that request and extensions name."""
+        named = {getattr(request, name) for name in _fields_of(GenerationRequest, "upscalers")}
+        for name, values in request.extensions.items():
+            model = self.extensions[name]
+            whole = model.model_validate(values)
+            named |= {getattr(whole, field) for field in _fields_of(model, "upscalers")}
+        found = [find_upscaler(self.library, name, latent=True) for name in sorted(named)]
+        return {one.name: identity_of(one.file) for one in found if one.file is not None}
+
+    def _passes(self, request: GenerationRequest) -> dict[str, ResolvedRequest]:
+        """What the extensions' further passes ask for; a pass does not name the extension that makes it."""
+        passes = {}
+        for name in request.extensions:
+            wanted = self.passes[name](request) if name in self.passes else None
+            if wanted is not None:
+                others = {other: values for other, values in wanted.extensions.items() if other != name}
+                with _naming(name):
+                    passes[name] = self(wanted.model_copy(update={"extensions": others}))
+        return passes
 
     @staticmethod
     def _sampling(request: GenerationRequest) -> tuple[str, str]:
@@ -120,6 +189,30 @@ class Resolver:
         if name == AUTOMATIC:
             return self.library.vae_of(checkpoint)
         return None if name in BUILT_IN else self.library.find(name, VAE)
+
+
+def _checked(model: type[BaseModel], values: Mapping[str, JsonValue]) -> BaseModel:
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_context=False)[0]
+        where = ".".join(str(part) for part in problem["loc"])
+        text = problem["msg"].removeprefix("Value error, ")
+        raise InvalidField(f"{where}: {text[:1].lower()}{text[1:]}.", field=where) from None
+
+
+@contextmanager
+def _naming(extension: str) -> Iterator[None]:
+    """A problem's field says whose it is."""
+    try:
+        yield
+    except EaselError as problem:
+        problem.field = f"extensions.{extension}.{problem.field}" if problem.field else f"extensions.{extension}"
+        raise
+
+
+def _fields_of(model: type[BaseModel], choices: str) -> list[str]:
+    return [name for name, control in controls_of(model).items() if control.choices == choices]
 
 
 def _whole(file: ModelFile) -> bool:

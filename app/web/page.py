@@ -11,7 +11,7 @@ from fastapi import Body, FastAPI
 from starlette.responses import Response
 
 from app.files import ModelLibrary
-from app.jobs import Jobs, Resolver
+from app.jobs import Jobs, LibraryWords, Resolver
 from app.language import Reading, StyleBook, Timing, Tokenizer, count_tokens
 from app.schema.errors import EaselError
 from app.schema.request import parse_request
@@ -73,7 +73,7 @@ def mount_page(
             with gr.Tab("PNG Info", id="pnginfo", elem_id="tab_pnginfo"):
                 png_info_layout()
         wire(made, jobs=jobs, settings=settings, menus=menus, styles=styles, page=page)
-    _add_token_counter(app)
+    _add_token_counter(app, library)
     add_recipe_routes(app, Pasting(jobs, resolver), settings, styles)
     head = _add_assets(app, theme)
     gr.mount_gradio_app(
@@ -112,8 +112,9 @@ def _asset(data: bytes, kind: str) -> Any:
     return lambda: Response(data, media_type=kind, headers=headers)
 
 
-def _add_token_counter(app: FastAPI) -> None:
+def _add_token_counter(app: FastAPI, library: ModelLibrary) -> None:
     tokenizer = Tokenizer()
+    words = LibraryWords(library, tokenizer)
 
     @app.post("/easel/tokens", include_in_schema=False)
     def tokens(texts: Annotated[dict[str, str], Body()], steps: int = 20) -> dict[str, str]:
@@ -123,7 +124,8 @@ def _add_token_counter(app: FastAPI) -> None:
         for name, text in texts.items():
             try:
                 parse_request({name: text})
-                count = count_tokens(text, tokenizer, reading, negative=name == "negative_prompt")
+                negative = name == "negative_prompt"
+                count = count_tokens(text, tokenizer, reading, negative=negative, find_word=words.find)
                 shown[name] = f"{count.tokens}/{count.limit}"
             except EaselError:
                 shown[name] = "?"

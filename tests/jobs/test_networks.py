@@ -10,8 +10,9 @@ import torch
 
 from app.files import CHECKPOINT, EMBEDDING, HYPERNETWORK, LORA, Folders, ModelLibrary
 from app.files.hashes import addnet_hash
-from app.jobs import Resolver
+from app.jobs import LibraryWords, Resolver
 from app.jobs.networks import hashed, network_entries
+from app.language import Reading, Timing, Tokenizer, count_tokens
 from app.schema.errors import BrokenModelFile, InvalidPrompt, UnsupportedModel
 from app.schema.request import GenerationRequest, NetworkUse
 from tests.files.making import SD1, write_safetensors
@@ -121,3 +122,16 @@ def test_hypernetworks_are_found_by_the_name_in_their_tag(resolve: Resolver, fol
     torch.save({32: (state, state), "layer_structure": [1, 2, 1]}, folders.of_kind(HYPERNETWORK)[0] / "style.pt")
     (found,) = uses(resolve, "a cat <hypernet:style:0.7>")
     assert (found.kind, found.name, found.unet) == ("hypernet", "style", 0.7)
+
+
+def test_the_counter_counts_an_embeddings_vectors(resolve: Resolver, folders: Folders) -> None:
+    tokenizer, words = Tokenizer(), LibraryWords(resolve.library, Tokenizer())
+
+    def counted() -> int:
+        return count_tokens("a easynegative cat", tokenizer, Reading(Timing(1)), find_word=words.find).tokens
+
+    spelt = len(tokenizer.encode("a easynegative cat"))
+    assert counted() == spelt
+    write_safetensors(folders.of_kind(EMBEDDING)[0] / "easynegative.safetensors", {"emb_params": (9, 768)})
+    resolve.library.refresh(EMBEDDING)
+    assert counted() == 2 + 9
