@@ -5,6 +5,7 @@ Knows steps, gradients, averages and snapshots; what is learnt, from what and ho
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -15,8 +16,15 @@ import torch
 from torch import Tensor
 
 from app.schema.errors import TrainingProblem
+from app.training.optimizers import make_optimizer
 from app.training.schedule import Schedule
 from app.training.snapshot import Snapshot, Snapshots
+from app.training.state import State, restored, snapshot_of
+
+logger = logging.getLogger(__name__)
+
+# Where gradients still overflow at this scale, they are no numbers at any.
+_LEAST_SCALE = 2.0**-10
 
 
 class Lesson(Protocol):
@@ -27,7 +35,8 @@ class Lesson(Protocol):
         ...
 
     def loss(self, step: int) -> Tensor:
-        """The loss of one step, a scalar with a graph."""
+        """The loss of one step, a scalar with a graph. Where steps are accumulated, of one part:
+        optimiser step * accumulation + part."""
         ...
 
 
@@ -36,28 +45,38 @@ class LoopSettings:
     """steps: in all. rate: peak learning rate, shaped by `schedule`. clip: largest gradient norm, 0: none.
 
     average: decay of the moving average of the weights, 0: none; it warms up as (1 + n) / (10 + n).
-    every: seconds between snapshots.
+    every: seconds between snapshots. accumulation: parts whose mean gradient makes a step. optimizer: of `OPTIMIZERS`.
+    factors: of the rate, by parameter. half: the lesson computes in fp16, whose gradients are scaled.
+    patience: how often numbers that are none may occur; each time the run goes back to its newest snapshot and leaves
+    that step's pictures out.
     """
 
     steps: int
     rate: float
     schedule: Schedule
-    betas: tuple[float, float] = (0.9, 0.99)
+    betas: tuple[float, float] | None = (0.9, 0.99)
     weight_decay: float = 0.0
     clip: float = 1.0
     average: float = 0.0
     every: float = 60.0
-
-
-@dataclass
-class State:
-    """What a run has come to. average: of each parameter, where one is kept."""
-
-    step: int = 0
-    average: dict[str, Tensor] = field(default_factory=dict)
+    accumulation: int = 1
+    optimizer: str = "AdamW"
+    factors: Mapping[str, float] = field(default_factory=dict)
+    half: bool = False
+    patience: int = 0
 
 
 Report = Callable[[int, float, float], None]
+AfterStep = Callable[[State], None]
+
+
+class _NotFinite(Exception):
+    """A loss or a gradient that is no number. Caught in `run`."""
+
+    def __init__(self, what: str, value: float) -> None:
+        super().__init__(what)
+        self.what = what
+        self.value = value
 
 
 def run(
@@ -67,72 +86,109 @@ def run(
     report: Report = lambda step, loss, rate: None,
     facts: Mapping[str, Any] | None = None,
     until: int | None = None,
+    *,
+    should_stop: Callable[[], bool] = lambda: False,
+    after_step: AfterStep = lambda state: None,
+    rolled_back: Callable[[int, str], None] = lambda step, cause: None,
 ) -> State:
-    """Trains to settings.steps (or to `until`), resuming from the newest snapshot, and returns the state.
+    """Trains to settings.steps (or to `until`, or until should_stop()), resuming from the newest snapshot.
 
-    report(step, loss, rate): after each step. facts: kept in every snapshot.
-    Raises TrainingProblem when a loss is not a finite number: nothing can be learnt after it; earlier snapshots stay.
+    report(step, loss, rate): after each step. facts: kept in every snapshot. after_step: with weights and averages as
+    they are then, before a snapshot of them is written. rolled_back(step, cause): told where a step is left out.
+    Raises TrainingProblem when losses or gradients are no numbers more often than patience allows; snapshots stay.
     """
     parameters = dict(lesson.parameters())
-    optimizer = torch.optim.AdamW(
-        parameters.values(), lr=settings.rate, betas=settings.betas, weight_decay=settings.weight_decay, fused=True
-    )
-    state = resume(parameters, optimizer, settings, snapshots)
-    saved = time.monotonic()
+    optimizer, scaler = _begin(parameters, settings)
+    state = restored(parameters, optimizer, scaler, snapshots, averaged=settings.average > 0)
     last = settings.steps if until is None else min(until, settings.steps)
+    if settings.patience and state.step == 0 and last > 0:
+        snapshots.save(snapshot_of(state, parameters, optimizer, scaler, facts))
+    saved = time.monotonic()
     while state.step < last:
         rate = settings.rate * settings.schedule(state.step)
         for group in optimizer.param_groups:
-            group["lr"] = rate
-        optimizer.zero_grad(set_to_none=True)
-        loss = lesson.loss(state.step)
-        value = loss.item()
-        _require_finite("loss", value, state.step)
-        loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(parameters.values(), settings.clip or math.inf)
-        _require_finite("gradient norm", norm.item(), state.step)
-        optimizer.step()
-        state.step += 1
-        _follow(state, parameters, settings)
-        report(state.step, value, rate)
-        if time.monotonic() - saved >= settings.every or state.step == last:
-            snapshots.save(_snapshot(state, parameters, optimizer, facts))
+            group["lr"] = rate * group["factor"]
+        loss = 0.0
+        if state.step not in state.skipped:
+            try:
+                loss = _step(lesson, settings, parameters, optimizer, scaler, state.step)
+            except _NotFinite as problem:
+                cause = f"The {problem.what} of step {state.step + 1} is {problem.value}."
+                if len(state.skipped) >= settings.patience:
+                    raise TrainingProblem(
+                        cause,
+                        field="learning_rate",
+                        hint="Take a lower learning rate; the run goes on from its newest snapshot.",
+                    ) from problem
+                logger.warning("%s The run goes back to its newest snapshot and leaves that step out.", cause)
+                rolled_back(state.step + 1, cause)
+                skipped = (*state.skipped, state.step)
+                optimizer, scaler = _begin(parameters, settings)
+                state = restored(parameters, optimizer, scaler, snapshots, averaged=settings.average > 0)
+                state.skipped = skipped
+                continue
+            state.step += 1
+            _follow(state, parameters, settings)
+        else:
+            loss = math.nan
+            state.step += 1
+        report(state.step, loss, rate)
+        after_step(state)
+        stopping = should_stop()
+        if time.monotonic() - saved >= settings.every or state.step == last or stopping:
+            snapshots.save(snapshot_of(state, parameters, optimizer, scaler, facts))
             saved = time.monotonic()
+        if stopping:
+            break
     return state
 
 
-def _require_finite(what: str, value: float, step: int) -> None:
-    """Stops before weights that are no numbers could reach a snapshot."""
-    if not math.isfinite(value):
-        raise TrainingProblem(
-            f"The {what} of step {step + 1} is {value}.",
-            field="learning_rate",
-            hint="Take a lower learning rate; the run goes on from its newest snapshot.",
-        )
+def _begin(
+    parameters: Mapping[str, Tensor], settings: LoopSettings
+) -> tuple[torch.optim.Optimizer, torch.amp.GradScaler | None]:
+    optimizer = make_optimizer(
+        settings.optimizer,
+        parameters,
+        factors=settings.factors,
+        betas=settings.betas,
+        weight_decay=settings.weight_decay,
+    )
+    device = next(iter(parameters.values())).device.type
+    return optimizer, torch.amp.GradScaler(device) if settings.half else None
 
 
-def resume(
-    parameters: Mapping[str, Tensor], optimizer: torch.optim.Optimizer, settings: LoopSettings, snapshots: Snapshots
-) -> State:
-    """Fills parameters and optimiser from the newest snapshot; the beginning where there is none."""
-    snapshot = snapshots.newest()
-    if snapshot is None:
-        average = {name: tensor.detach().clone() for name, tensor in parameters.items()} if settings.average else {}
-        return State(0, average)
-    with torch.no_grad():
-        for name, tensor in parameters.items():
-            tensor.copy_(snapshot.tensors[f"weights.{name}"])
-    for name, tensor in parameters.items():
-        # Where one name begins another ('a', 'a.b'), the dots tell their tensors apart: the optimiser's keys have none.
-        held = {
-            key.rpartition(".")[2]: value
-            for key, value in snapshot.tensors.items()
-            if key.startswith(f"optimizer.{name}.") and key.count(".") == name.count(".") + 2
-        }
-        if held:
-            optimizer.state[tensor] = held
-    average = {name: snapshot.tensors[f"average.{name}"] for name in parameters if settings.average}
-    return State(snapshot.step, average)
+def _step(
+    lesson: Lesson,
+    settings: LoopSettings,
+    parameters: Mapping[str, Tensor],
+    optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler | None,
+    step: int,
+) -> float:
+    """One optimiser step; returns its loss. Raises _NotFinite before weights that are no numbers could come about."""
+    optimizer.zero_grad(set_to_none=True)
+    total = 0.0
+    for part in range(settings.accumulation):
+        loss = lesson.loss(step * settings.accumulation + part) / settings.accumulation
+        value = loss.item()
+        if not math.isfinite(value):
+            raise _NotFinite("loss", value * settings.accumulation)
+        total += value
+        (scaler.scale(loss) if scaler else loss).backward()
+    if scaler:
+        scaler.unscale_(optimizer)
+    norm = torch.nn.utils.clip_grad_norm_(parameters.values(), settings.clip or math.inf).item()
+    if scaler:
+        # Gradients that overflow are the scaler's daily bread: it passes the step over and scales less.
+        scaler.step(optimizer)
+        scaler.update()
+        if scaler.get_scale() < _LEAST_SCALE:
+            raise _NotFinite("gradient norm", norm)
+        return total
+    if not math.isfinite(norm):
+        raise _NotFinite("gradient norm", norm)
+    optimizer.step()
+    return total
 
 
 def _follow(state: State, parameters: Mapping[str, Tensor], settings: LoopSettings) -> None:
@@ -142,14 +198,3 @@ def _follow(state: State, parameters: Mapping[str, Tensor], settings: LoopSettin
     decay = min(settings.average, (1 + state.step) / (10 + state.step))
     with torch.no_grad():
         torch._foreach_lerp_(list(state.average.values()), [p.detach() for p in parameters.values()], 1 - decay)
-
-
-def _snapshot(
-    state: State, parameters: Mapping[str, Tensor], optimizer: torch.optim.Optimizer, facts: Mapping[str, Any] | None
-) -> Snapshot:
-    tensors = {f"weights.{name}": tensor.detach() for name, tensor in parameters.items()}
-    tensors |= {f"average.{name}": tensor for name, tensor in state.average.items()}
-    for name, tensor in parameters.items():
-        for key, value in optimizer.state.get(tensor, {}).items():
-            tensors[f"optimizer.{name}.{key}"] = value
-    return Snapshot(state.step, {name: tensor.clone() for name, tensor in tensors.items()}, dict(facts or {}))
