@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from app.hooks import hook
+from app.schema.choices import LATENT_MODES, find_sampler, find_schedule
 from app.schema.control import Control
 from app.schema.errors import EaselError, InvalidField, UnknownChoice
 from app.schema.request import GenerationRequest, ImagePlan, ResolvedRequest
@@ -16,8 +17,29 @@ from app.schema.request import GenerationRequest, ImagePlan, ResolvedRequest
 if TYPE_CHECKING:
     from app.models import LoadedModel
     from app.networks import Hook, Network, Patch, Vocabulary
-    from app.recipes import Decode, Effect, EncodeText, Evaluate, ModelFacts, Picture, Recipe, Tools
-    from app.samplers import Denoised, Noise, Point, Sampler, SamplerOptions, Sampling
+    from app.recipes import (
+        ChangeModel,
+        Decode,
+        Draw,
+        Drawing,
+        Drawn,
+        Effect,
+        EncodeImage,
+        EncodeText,
+        Evaluate,
+        ModelFacts,
+        Pass,
+        Picture,
+        Recipe,
+        Skip,
+        Stage,
+        Tools,
+        Turn,
+        Upscale,
+        decoded,
+        require_same_latents,
+    )
+    from app.samplers import Denoised, Noise, Point, Sampler, SamplerOptions, Sampling, calls_planned
 
 VERSION = 1
 """Of this interface. Names are added under the same number; one that changes its meaning raises it."""
@@ -25,17 +47,44 @@ VERSION = 1
 _HOMES = {
     "app.models": ("LoadedModel",),
     "app.networks": ("Hook", "Network", "Patch", "Vocabulary"),
-    "app.recipes": ("Decode", "Effect", "EncodeText", "Evaluate", "ModelFacts", "Picture", "Recipe", "Tools"),
-    "app.samplers": ("Denoised", "Noise", "Point", "Sampler", "SamplerOptions", "Sampling"),
+    "app.recipes": (
+        "ChangeModel",
+        "Decode",
+        "Draw",
+        "Drawing",
+        "Drawn",
+        "Effect",
+        "EncodeImage",
+        "EncodeText",
+        "Evaluate",
+        "ModelFacts",
+        "Pass",
+        "Picture",
+        "Recipe",
+        "Skip",
+        "Stage",
+        "Tools",
+        "Turn",
+        "Upscale",
+        "decoded",
+                "require_same_latents",
+    ),
+    "app.samplers": ("Denoised", "Noise", "Point", "Sampler", "SamplerOptions", "Sampling", "calls_planned"),
 }
 
 __all__ = [
+    "LATENT_MODES",
     "VERSION",
+    "ChangeModel",
     "Control",
     "Decode",
     "Denoised",
+    "Draw",
+    "Drawing",
+    "Drawn",
     "EaselError",
     "Effect",
+    "EncodeImage",
     "EncodeText",
     "Evaluate",
     "GenerationRequest",
@@ -46,6 +95,7 @@ __all__ = [
     "ModelFacts",
     "Network",
     "Noise",
+    "Pass",
     "Patch",
     "Picture",
     "Point",
@@ -54,10 +104,19 @@ __all__ = [
     "Sampler",
     "SamplerOptions",
     "Sampling",
+    "Skip",
+    "Stage",
     "Tools",
+    "Turn",
     "UnknownChoice",
+    "Upscale",
     "Vocabulary",
+    "calls_planned",
+    "decoded",
+    "find_sampler",
+    "find_schedule",
     "hook",
+    "require_same_latents",
 ]
 
 

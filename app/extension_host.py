@@ -39,7 +39,7 @@ class ExtensionHost:
     """The extensions of the given folders; of two with one name the first folder's counts."""
 
     def __init__(self, folders: Iterable[Path], registry: Registry, disabled: Collection[str] = ()) -> None:
-        self._registry = registry
+        self.registry = registry
         self.extensions: list[Extension] = []
         for folder in _found(folders):
             state: State = "disabled" if folder.name in disabled else "loaded"
@@ -48,7 +48,7 @@ class ExtensionHost:
     def load(self) -> None:
         """Imports each extension and asks it the page's hooks. Call once, before the page is built."""
         for extension in self._loaded():
-            self._try(extension, lambda extension: self._registry.add(_imported(extension), extension.name))
+            self._try(extension, lambda extension: self.registry.add(_imported(extension), extension.name))
             self._ask(extension, PAGE_HOOKS)
 
     def load_for_engine(self) -> None:
@@ -60,7 +60,7 @@ class ExtensionHost:
         return [extension for extension in self.extensions if extension.state == "loaded"]
 
     def _ask(self, extension: Extension, hooks: Collection[str]) -> None:
-        self._try(extension, lambda extension: self._registry.ask(extension.name, hooks))
+        self._try(extension, lambda extension: self.registry.ask(extension.name, hooks))
 
     def _try(self, extension: Extension, act: Callable[[Extension], None]) -> None:
         if extension.state != "loaded":
@@ -71,7 +71,7 @@ class ExtensionHost:
             extension.state = "failed"
             extension.problem = traceback.format_exc()
             logger.exception("The extension %s failed and is left out", extension.name)
-            self._registry.remove(extension.name)
+            self.registry.remove(extension.name)
 
 
 def _found(folders: Iterable[Path]) -> list[Path]:

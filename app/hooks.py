@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import pluggy
 
-from app.schema.request import ImagePlan
+from app.schema.request import GenerationRequest, ImagePlan
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +39,12 @@ class Questions:
         return ()
 
     @_question
+    def register_passes(self) -> Iterable[Callable[[GenerationRequest], GenerationRequest | None]]:
+        """At most one function: resolved request -> what a further pass of its picture asks for, or None. It is resolved
+        and stored with the request, in `passes` under the extension's name."""
+        return ()
+
+    @_question
     def register_expanders(self) -> Iterable[Named]:
         """One request -> many, and their pictures -> a grid."""
         return ()
@@ -60,7 +66,7 @@ class Questions:
 
     @_question
     def register_stages(self) -> Iterable[Any]:
-        """(recipe, request, tools) -> recipe, with an order."""
+        """Stages: what runs passes around the plain one, for requests that name the extension."""
         return ()
 
     @_question
@@ -103,7 +109,14 @@ class Questions:
         """A job has ended; on the writer's thread."""
 
 
-PAGE_HOOKS = ("register_controls", "register_expanders", "register_tabs", "register_routes", "register_commands")
+PAGE_HOOKS = (
+    "register_controls",
+    "register_passes",
+    "register_expanders",
+    "register_tabs",
+    "register_routes",
+    "register_commands",
+)
 """Asked at the start. An answer must not import torch: the page is not there yet."""
 ENGINE_HOOKS = (
     "register_stages",
@@ -156,6 +169,8 @@ class Registry:
                 function: Callable[..., Any] = answer.function
                 answers[caller.name] = list(function())
         for asked, entries in answers.items():
+            # Asked again, after an engine that broke down, its answers take the place of the earlier ones.
+            self._entries[asked] = [(owner, entry) for owner, entry in self._entries.get(asked, ()) if owner != name]
             self._refuse_taken_names(asked, entries)
         for asked, entries in answers.items():
             self._entries.setdefault(asked, []).extend((name, entry) for entry in entries)

@@ -16,17 +16,21 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from app.api.sdapi_extensions import HIRES, extension_values
+from app.api.sdapi_request import Txt2ImgFields
 from app.engine import Engine, Loading, PipelineManager, Runner, Scheduler, Tier
-from app.files import Folders, Identity, ModelLibrary
+from app.extension_host import ExtensionHost
+from app.files import Folders, ModelLibrary
+from app.hooks import Registry
+from app.jobs import Resolver
 from app.jobs.expand import expand
-from app.jobs.networks import networks_of
-from app.language import Tokenizer, without_comments
+from app.language import Tokenizer
 from app.models import choose_device
 from app.networks import NetworkSet
-from app.recipes import generate
+from app.recipes import draw, with_stages
 from app.schema.choices import AUTOMATIC, split_sampler_name
 from app.schema.events import RowFailed, RowFinished
-from app.schema.request import FileIdentity, GenerationRequest, ResolvedRequest
+from app.schema.request import GenerationRequest
 from app.schema.settings import REQUEST_FIELDS
 
 FIELDS = {
@@ -51,9 +55,13 @@ FIELDS = {
     "s_noise": "s_noise",
     "s_min_uncond": "guidance_minimum_sigma",
 }
+EXTENSIONS = Path(__file__).resolve().parents[1] / "extensions"
 MEMORY = 8 << 30
 """Bytes for models, so that a machine of 16 GB has room for two SD1.5 in fp32."""
-KNOWN = {*FIELDS, "sampler_name", "scheduler", "override_settings", "save_images"}
+SECOND_PASS = {"enable_hr", "hr_upscaler", "denoising_strength", "refiner_checkpoint", "refiner_switch_at", *HIRES}
+IGNORED = {"hr_cfg"}
+"""Fields that A1111 takes and makes nothing of."""
+KNOWN = {*FIELDS, *SECOND_PASS, *IGNORED, "sampler_name", "scheduler", "override_settings", "save_images"}
 
 
 def main() -> None:
@@ -67,12 +75,23 @@ def main() -> None:
     tokenizer = Tokenizer()
     networks = NetworkSet(tokenizer.encode)
     pipelines = PipelineManager(Loading(device), device=device, host=Tier(MEMORY, MEMORY), networks=networks)
-    engine = Engine(pipelines, generate, scheduler=Scheduler(), runner=Runner(tokenizer, pipelines.offload))
+    registry = Registry()
+    extensions = ExtensionHost([EXTENSIONS], registry)
+    extensions.load()
+    extensions.load_for_engine()
+    recipe = with_stages(draw, registry.owners("register_stages"))
+    engine = Engine(pipelines, recipe, scheduler=Scheduler(), runner=Runner(tokenizer, pipelines.offload))
     place = arguments.checkpoints
     folders = Folders.of(
         models_dir=place, ckpt_dir=place, lora_dir=place, embeddings_dir=place, hypernetwork_dir=place, vae_dir=place
     )
-    library = ModelLibrary(folders)
+    resolver = Resolver(
+        ModelLibrary(folders),
+        precision=lambda wanted: "fp32",
+        extensions=dict(registry.owners("register_controls")),
+        passes=dict(registry.owners("register_passes")),
+        tokenizer=tokenizer,
+    )
     print(f"{'case':<28}{'mean':>9}{'largest':>9}{'differ':>9}{'seconds':>9}")
     for case in json.loads(arguments.cases.read_text()):
         if arguments.names and case["name"] not in arguments.names:
@@ -82,7 +101,7 @@ def main() -> None:
             print(f"{case['name']:<28}not served here: {', '.join(left_out)}")
             continue
         began = time.monotonic()
-        made = pictures(engine, case, library, arguments.checkpoints)
+        made = pictures(engine, case, resolver)
         for image, pixels in zip(case["images"], made, strict=True):
             wanted = np.asarray(
                 Image.open(arguments.cases.parent.parent / image["file"]).convert("RGB"), dtype=np.int16
@@ -103,30 +122,28 @@ def unserved(case: dict[str, Any]) -> list[str]:
     return sorted(settings | fields) + other
 
 
-def pictures(engine: Engine, case: dict[str, Any], library: ModelLibrary, folder: Path) -> list[np.ndarray]:
+def pictures(engine: Engine, case: dict[str, Any], resolver: Resolver) -> list[np.ndarray]:
     """The case's pictures, [H, W, 3] uint8 each."""
     payload, settings = case["payload"], case["settings_in_force"]
     name = settings.get("sd_model_checkpoint", "parity-sd15").split(" [")[0].removesuffix(".safetensors")
-    checkpoint = file_identity(folder / f"{name}.safetensors")
-    vae = settings.get("sd_vae", AUTOMATIC)
     sampler, schedule = split_sampler_name(payload.get("sampler_name") or "Euler", payload.get("scheduler"))
     fields = {ours: payload[theirs] for theirs, ours in FIELDS.items() if payload.get(theirs) is not None}
     given = {theirs: value for theirs, value in settings.items() if theirs not in ("sd_model_checkpoint", "sd_vae")}
     fields |= {REQUEST_FIELDS[theirs]: value for theirs, value in given.items() if theirs in REQUEST_FIELDS}
-    fields["prompt"] = without_comments(fields.get("prompt", ""))
     for side in ("seed_resize_width", "seed_resize_height"):
         fields[side] = max(fields.get(side, 0), 0)
-    request = GenerationRequest(**fields, sampler=sampler, schedule=schedule, precision="fp32")
-    named = networks_of(request, library, library.find(f"{name}.safetensors"), Tokenizer())
-    if named.missing:
-        raise SystemExit(f"{case['name']}: {', '.join(named.missing)} cannot be found")
-    resolved = ResolvedRequest(
-        request=request,
-        checkpoint=checkpoint,
-        checkpoint_name=name,
-        vae=None if vae in (AUTOMATIC, "None") else file_identity(folder / vae),
-        networks=named.uses,
+    request = GenerationRequest(
+        **fields,
+        sampler=sampler,
+        schedule=schedule,
+        precision="fp32",
+        checkpoint=name,
+        vae=settings.get("sd_vae", AUTOMATIC),
+        extensions=extension_values(Txt2ImgFields(**payload)),
     )
+    resolved = resolver(request)
+    if resolved.missing_networks:
+        raise SystemExit(f"{case['name']}: {', '.join(resolved.missing_networks)} cannot be found")
     for plan in expand("parity", "parity", resolved):
         engine.submit(plan)
     made: dict[int, np.ndarray] = {}
@@ -138,12 +155,6 @@ def pictures(engine: Engine, case: dict[str, Any], library: ModelLibrary, folder
                 shape = (event.height, event.width, 3)
                 made[event.image] = np.frombuffer(event.rgb, dtype=np.uint8).reshape(shape)
     return [made[number] for number in sorted(made)]
-
-
-def file_identity(path: Path) -> FileIdentity:
-    """A file as a stored request remembers it."""
-    file = Identity.of(path)
-    return FileIdentity(path=file.path, size=file.size, mtime_ns=file.mtime_ns)
 
 
 if __name__ == "__main__":

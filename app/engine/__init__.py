@@ -6,6 +6,7 @@ from app.engine.pipeline_manager import Loader, Needs, PipelineManager, Thrift, 
 from app.engine.row import ModelChoice, Row
 from app.engine.runner import Runner
 from app.engine.scheduler import Scheduler, Waiting
+from app.engine.upscaler_shelf import UpscalerShelf
 
 __all__ = [
     "BeforeGroup",
@@ -20,5 +21,6 @@ __all__ = [
     "Scheduler",
     "Thrift",
     "Tier",
+    "UpscalerShelf",
     "Waiting",
 ]

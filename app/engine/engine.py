@@ -12,12 +12,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import torch
+
 from app.engine.pipeline_manager import PipelineManager, Tell
 from app.engine.row import ModelChoice, Row
 from app.engine.runner import NotFiniteUNet, Runner
 from app.engine.scheduler import Scheduler, Waiting
+from app.engine.upscaler_shelf import UpscalerShelf
 from app.models import SDXL, LoadedModel, seamless, thumbnail
-from app.recipes import ChangeModel, ModelFacts, Recipe, Tools
+from app.recipes import ChangeModel, ModelFacts, Recipe, Tools, Upscale
 from app.samplers import ModelSigmas
 from app.schema.errors import EaselError, UnexpectedFailure
 from app.schema.events import (
@@ -44,7 +47,8 @@ class Engine:
     """Carries out the effects of all rows in flight on the models of one device.
 
     make_recipe: from a plan to its generator of effects. before_group: is told (job, image, effects done) of each row
-    before the group runs, so that a death of the process can be laid at the right door.
+    before the group runs, so that a death of the process can be laid at the right door. upscalers: None keeps those on
+    the CPU. facts: infotext entries of every picture, from the flags.
     """
 
     def __init__(
@@ -54,14 +58,18 @@ class Engine:
         *,
         scheduler: Scheduler,
         runner: Runner,
+        upscalers: UpscalerShelf | None = None,
         before_group: BeforeGroup = lambda rows: None,
+        facts: tuple[tuple[str, str], ...] = (),
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._pipelines = pipelines
         self._make_recipe = make_recipe
         self._scheduler = scheduler
         self._runner = runner
+        self._upscalers = upscalers or UpscalerShelf(torch.device("cpu"))
         self._before_group = before_group
+        self._own_facts = facts
         self._clock = clock
         self._rows: dict[int, Row] = {}
         self._submitted = 0
@@ -131,6 +139,7 @@ class Engine:
     def close(self) -> None:
         """Drops all rows and gives the memory back."""
         self._drop(list(self._rows.values()))
+        self._upscalers.clear()
         self._pipelines.release()
 
     def step(self) -> list[RowEvent]:
@@ -197,6 +206,8 @@ class Engine:
             return _each(group, lambda row: row.begin(facts))
         if isinstance(group[0].effect, ChangeModel):
             return _each(group, lambda row: row.answer(facts))
+        if isinstance(group[0].effect, Upscale):
+            return _each(group, self._upscale)
         effects = [row.effect for row in group if row.effect is not None]
         try:
             with _tiled(model, group[0].plan.resolved.request.tiling):
@@ -208,6 +219,21 @@ class Engine:
                 raise
             return self._run_one_by_one(group, model)
         return _each(group, lambda row: row.answer(answers[row]))
+
+    def _upscale(self, row: Row) -> None:
+        """Answers with the larger picture; whoever watches is told how far it is."""
+        assert isinstance(row.effect, Upscale)
+        told = -math.inf
+
+        def tell(done: int, total: int) -> None:
+            nonlocal told
+            now = self._clock()
+            if total > 1 and (now - told >= LOADING_INTERVAL or done == total):
+                told = now
+                words = f"Upscaling: {done} of {total} tiles"
+                self._listener(ModelLoading((row.plan.job,), words))
+
+        row.answer(self._upscalers.enlarged(*row.effect, tell=tell))
 
     def _run_one_by_one(self, group: Sequence[Row], model: LoadedModel) -> dict[Row, Exception]:
         """After a group has failed: only the rows at fault fail."""
@@ -257,7 +283,7 @@ class Engine:
     def _of_precision(self, row: Row) -> tuple[tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]]:
         """What the infotext and the user are told of parts that went to a higher precision."""
         raised = self._pipelines.raised(row.choice)
-        facts = []
+        facts = list(self._own_facts)
         if "unet" in raised:
             facts.append(("Precision", raised["unet"]))
         if "vae" in raised:

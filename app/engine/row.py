@@ -69,7 +69,8 @@ class Row:
 
     effect: what the recipe waits for, None before it has begun. done: effects carried out. call, calls, step: as last
     reported by guidance. denoised: the last guided latent [1, C, h, w]. seconds: device time spent on it.
-    resolved: the request of the pass it is in. told: calls that events have told of. skipping: Skip is to be thrown in before the next effect.
+    resolved: the request of the pass it is in. told: calls that events have told of. skipping: Skip is to be thrown in
+    before the next effect.
     picture: the result, once there is one. previewed: when the last thumbnail was made. notices: for the user, by code.
     """
 

@@ -55,10 +55,12 @@ class Scheduler:
         choice = self._choose_model(ready, switch_cost)
         candidates = [row for row in ready if row.choice == choice]
         leader = min(candidates, key=lambda row: (self._spent[row.owner], row.row))
-        mates = [row for row in candidates if (row.job, row.batch) == (leader.job, leader.batch)]
-        # The rows of a batch go in step: those that are behind are brought up first.
+        mates = [row for row in ready if (row.job, row.batch) == (leader.job, leader.batch)]
+        # The rows of a batch go in step, also where they change models on their way: those that are behind are brought
+        # up first.
         behind = min(mates, key=lambda row: (row.done, row.row))
-        return tuple(row.row for row in mates if row.group == behind.group and row.done == behind.done)
+        alike = (behind.choice, behind.group, behind.done)
+        return tuple(row.row for row in mates if (row.choice, row.group, row.done) == alike)
 
     def _settle_accounts(self, owners: set[str]) -> None:
         """An owner who left is forgotten; one who comes starts level with the least served."""

@@ -43,6 +43,7 @@ from app.files.sidecars import (
     write_user_metadata,
 )
 from app.files.thumbnails import Thumbnails
+from app.files.upscaler_names import NamedUpscaler, find_upscaler, upscalers
 from app.files.verify import Verified, verify
 from app.files.weights import Stored, Weights
 from app.files.whole_file import write_whole
@@ -74,6 +75,7 @@ __all__ = [
     "LoraFacts",
     "ModelFile",
     "ModelLibrary",
+    "NamedUpscaler",
     "Naming",
     "NetworkFacts",
     "PickledFile",
@@ -97,6 +99,7 @@ __all__ = [
     "config_of",
     "conversion",
     "encode",
+    "find_upscaler",
     "open_picture",
     "preview_of",
     "prompt_names",
@@ -113,6 +116,7 @@ __all__ = [
     "size_of",
     "training_tags",
     "trigger_words_of",
+    "upscalers",
     "verify",
     "write_preview",
     "write_user_metadata",

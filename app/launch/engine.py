@@ -34,11 +34,11 @@ def make_engine(options: LaunchOptions, extensions: ExtensionHost, blobs: Blobs,
     """The engine on the device that the flags name; called on the engine's thread. Imports torch."""
     # Late on purpose: the page answers before torch is imported.
     from app.engine import Engine as TorchEngine  # noqa: PLC0415
-    from app.engine import Loading, PipelineManager, Runner, Scheduler, Tier  # noqa: PLC0415
+    from app.engine import Loading, PipelineManager, Runner, Scheduler, Tier, UpscalerShelf  # noqa: PLC0415
     from app.language import Tokenizer  # noqa: PLC0415
     from app.models import choose_device, eight_bit_format, host_memory, memory_of  # noqa: PLC0415
     from app.networks import NetworkSet  # noqa: PLC0415
-    from app.recipes import generate  # noqa: PLC0415
+    from app.recipes import draw, with_stages  # noqa: PLC0415
 
     extensions.load_for_engine()
     tokenizer = Tokenizer()
@@ -65,15 +65,19 @@ def make_engine(options: LaunchOptions, extensions: ExtensionHost, blobs: Blobs,
     def picture(digest: str) -> Image:
         return open_picture(blobs.read(digest))
 
+    staged = with_stages(draw, extensions.registry.owners("register_stages"))
+
     def recipe(plan: ImagePlan, tools: Tools) -> Recipe:
-        return generate(plan, replace(tools, picture=picture))
+        return staged(plan, replace(tools, picture=picture))
 
     return TorchEngine(
         pipelines,
         recipe,
         scheduler=Scheduler(),
         runner=Runner(tokenizer, pipelines.offload),
+        upscalers=UpscalerShelf(device, pipelines.offload),
         before_group=before_group,
+        facts=(("FP8 weight", "Enable"),) if options.unet_in_fp8 else (),
     )
 
 

@@ -88,7 +88,7 @@ def open_workshop(options: LaunchOptions) -> Iterator[Workshop]:
         )
         worker = Worker(store, bus, writer, inflight, functools.partial(make_engine, options, extensions, blobs))
         styles = styles_of(options, folders)
-        resolver = resolver_of(options, library, settings, styles, blobs.require)
+        resolver = resolver_of(options, library, settings, styles, blobs.require, registry)
         jobs = Jobs(folders.data, store, bus, worker, resolver)
         worker.start()
         closing.callback(worker.close)
@@ -117,6 +117,7 @@ def resolver_of(
     settings: Settings,
     styles: StyleBook,
     require_picture: Callable[[str, str], None] = lambda digest, field: None,
+    registry: Registry | None = None,
 ) -> Resolver:
     return Resolver(
         library,
@@ -124,6 +125,8 @@ def resolver_of(
         default_checkpoint=lambda: settings.values().sd_model_checkpoint,
         styles=styles,
         require_picture=require_picture,
+        extensions=dict(registry.owners("register_controls")) if registry else {},
+        passes=dict(registry.owners("register_passes")) if registry else {},
     )
 
 

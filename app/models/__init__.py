@@ -18,12 +18,14 @@ from app.models.survey import Survey, survey_checkpoint, survey_vae
 from app.models.text_encoder import EncodedText, TextEncoder
 from app.models.tiny_decoder import TinyDecoder, load_tiny_decoder, tiny_decoder_for
 from app.models.token_merging import merged_tokens
+from app.models.upscalers import PLAIN, FileUpscaler, Upscaler, enlarged, load_upscaler
 from app.models.vae import Vae
 from app.models.writer import Entry, write_checkpoint, write_tensors
 
 __all__ = [
     "CONFIG_KEY",
     "FAMILIES",
+    "PLAIN",
     "SD1",
     "SD2",
     "SDXL",
@@ -33,6 +35,7 @@ __all__ = [
     "EncodedText",
     "Entry",
     "Family",
+    "FileUpscaler",
     "LoadedModel",
     "Precision",
     "PredictionType",
@@ -44,6 +47,7 @@ __all__ = [
     "TextEncoderFacts",
     "TinyDecoder",
     "TokenVectors",
+    "Upscaler",
     "Vae",
     "alphas_cumprod",
     "charged",
@@ -53,6 +57,7 @@ __all__ = [
     "computes_in",
     "describe",
     "eight_bit_format",
+    "enlarged",
     "fingerprint",
     "fit_preview",
     "higher_precision",
@@ -60,6 +65,7 @@ __all__ = [
     "is_out_of_memory",
     "load_checkpoint",
     "load_tiny_decoder",
+    "load_upscaler",
     "load_vae",
     "memory_of",
     "merged_tokens",

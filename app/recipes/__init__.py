@@ -1,6 +1,7 @@
 """How one image is made: generators of effects."""
 
 from app.recipes.effects import (
+    ChangeModel,
     Decode,
     Effect,
     EncodeImage,
@@ -11,13 +12,20 @@ from app.recipes.effects import (
     Recipe,
     Skip,
     Tools,
+    Upscale,
 )
-from app.recipes.generate import generate
+from app.recipes.generate import draw, generate
 from app.recipes.guidance import Economy, Guidance, guided
 from app.recipes.image_channels import channels_without_picture, inpainting_channels, reads_mask, reads_picture
+from app.recipes.passes import Draw, Drawing, Drawn, Pass, Stage, Turn, decoded, with_stages
+from app.recipes.turning import require_same_latents
 
 __all__ = [
+    "ChangeModel",
     "Decode",
+    "Draw",
+    "Drawing",
+    "Drawn",
     "Economy",
     "Effect",
     "EncodeImage",
@@ -25,14 +33,22 @@ __all__ = [
     "Evaluate",
     "Guidance",
     "ModelFacts",
+    "Pass",
     "Picture",
     "Recipe",
     "Skip",
+    "Stage",
     "Tools",
+    "Turn",
+    "Upscale",
     "channels_without_picture",
+    "decoded",
+    "draw",
     "generate",
     "guided",
     "inpainting_channels",
     "reads_mask",
     "reads_picture",
+    "require_same_latents",
+    "with_stages",
 ]

@@ -6,7 +6,7 @@ Values only. A recipe yields an effect and is sent its answer; who else shares t
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torch import Tensor
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from app.language import TextUnit
     from app.models import Family
     from app.samplers import ModelSigmas
+    from app.schema.request import FileIdentity, ResolvedRequest
 
 
 class EncodeText(NamedTuple):
@@ -58,7 +59,26 @@ class Decode(NamedTuple):
     latent: Tensor
 
 
-Effect = EncodeText | EncodeImage | Evaluate | Decode
+class Upscale(NamedTuple):
+    """Pixels to a larger picture. pixels: [3, H, W] uint8. upscaler: its name. file: its weights, for those with any.
+
+    Answer: [3, height, width] uint8 on the CPU.
+    """
+
+    pixels: Tensor
+    upscaler: str
+    file: FileIdentity | None
+    width: int
+    height: int
+
+
+class ChangeModel(NamedTuple):
+    """From now on the effects are carried out on the model and networks of this request. Answer: its ModelFacts."""
+
+    resolved: ResolvedRequest
+
+
+Effect = EncodeText | EncodeImage | Evaluate | Decode | Upscale | ChangeModel
 
 
 class Skip(Exception):
@@ -114,3 +134,11 @@ class Tools:
     model: ModelFacts
     report: Callable[[int, int, int, Tensor], None]
     picture: Callable[[str], Image] = _no_pictures
+
+    def between(self, before: int, after: int) -> Tools:
+        """The same for a pass with so many calls before it and so many after it, in its reports."""
+        report = self.report
+        return replace(
+            self,
+            report=lambda call, calls, step, denoised: report(before + call, before + calls + after, step, denoised),
+        )

@@ -97,28 +97,3 @@ def _grown(first: int, last: int, wanted: int, limit: int) -> tuple[int, int]:
     if first < 0:
         first, last = 0, last - first
     return first, min(last, limit)
-
-
-class HiresSize(NamedTuple):
-    """Where the second pass goes: width x height, of which cut_width and cut_height pixels in all are cut away, half
-    on each side."""
-
-    width: int
-    height: int
-    cut_width: int
-    cut_height: int
-
-
-def hires_size(width: int, height: int, scale: float, resize_width: int, resize_height: int) -> HiresSize:
-    """A1111's rule: both sizes 0 use scale; one given keeps the proportions; both given cover the frame and crop."""
-    if not resize_width and not resize_height:
-        return HiresSize(int(width * scale), int(height * scale), 0, 0)
-    if not resize_height:
-        return HiresSize(resize_width, resize_width * height // width, 0, 0)
-    if not resize_width:
-        return HiresSize(resize_height * width // height, resize_height, 0, 0)
-    if width / height < resize_width / resize_height:
-        grown = (resize_width, resize_width * height // width)
-    else:
-        grown = (resize_height * width // height, resize_height)
-    return HiresSize(*grown, grown[0] - resize_width, grown[1] - resize_height)

@@ -10,13 +10,15 @@ from collections.abc import Generator
 from torch import Tensor
 
 from app.language import Timing
-from app.recipes.effects import Decode, EncodeImage, ModelFacts, Picture, Recipe, Tools
+from app.recipes.effects import EncodeImage, ModelFacts, Tools
 from app.recipes.guidance import guided
 from app.recipes.image_channels import channels_without_picture, reads_mask, reads_picture
+from app.recipes.passes import Drawing, Drawn, Pass, with_stages
 from app.recipes.path import image_noise, own_levels, require_falling, sampler_options, schedule_options
 from app.recipes.prompts import read_prompts
 from app.recipes.repaint import repainted
 from app.recipes.source import Source, encode_source, prepare
+from app.recipes.turning import Turning
 from app.samplers import SAMPLERS, ImageNoise, ModelSigmas, NoiseOptions, Plan, calls_planned, model_calls
 from app.samplers import plan as plan_from_noise
 from app.samplers import plan_img2img as plan_from_picture
@@ -24,16 +26,20 @@ from app.schema.choices import find_sampler
 from app.schema.request import GenerationRequest, ImagePlan
 
 
-def generate(image: ImagePlan, tools: Tools) -> Recipe:
-    """One picture from its plan; they differ only in the first latent and in what is done around the steps."""
+def draw(image: ImagePlan, tools: Tools, passing: Pass) -> Drawing:
+    """One pass over a picture's plan; passes differ only in the first latent and in what is done around the steps."""
     request, model = image.resolved.request, tools.model
     height, width = request.height // model.pixels_per_latent, request.width // model.pixels_per_latent
     levels = own_levels(request, model)
-    path = _path(request, levels or model.sigmas)
-    source = yield from _source(image, tools, height, width)
+    source = None if passing.latent is not None else (yield from _source(image, tools, height, width))
+    latent = source.latent if source else passing.latent
+    path = _path(request, levels or model.sigmas, redrawn=latent is not None)
+    if latent is not None:
+        height, width = latent.shape[-2:]
     noise = image_noise(image, model, height, width)
-    start = _start(request, path, noise.first_noise(), source)
-    timing = Timing(calls_planned(request.sampler, request.steps), old_rule=request.old_prompt_editing)
+    start = _start(request, path, noise.first_noise(), latent)
+    calls = calls_planned(request.sampler, request.steps)
+    timing = Timing(calls, first_pass=passing.calls_before, old_rule=request.old_prompt_editing)
     guidance = yield from read_prompts(request, model, timing, request.height, request.width)
     beside = source.image if source else (yield from channels_without_picture(model, height, width))
     editing = source is not None and reads_picture(model) and request.image_cfg_scale != 1
@@ -45,11 +51,15 @@ def generate(image: ImagePlan, tools: Tools) -> Recipe:
         sampling = repainted(sampling, source.latent, source.mask, before=before)
     calls = model_calls(request.sampler, path.sigmas) or guidance.calls
     guidance = guidance._replace(walked=calls)
-    latent, partial = yield from guided(sampling, guidance, calls, tools.report)
+    turning = Turning(passing.turn, model, timing, request.height, request.width) if passing.turn else None
+    latent, partial = yield from guided(sampling, guidance, calls, tools.report, turning)
     if source and source.mask is not None:
         latent = latent * source.mask + source.latent * (1 - source.mask)
-    pixels = yield Decode(latent)
-    return Picture(source.finishing(pixels) if source else pixels, partial, run_facts(request, model))
+    return Drawn(latent, partial, run_facts(request, model), source.finishing if source else None)
+
+
+generate = with_stages(draw, ())
+"""The recipe of a picture for which no extension is asked."""
 
 
 def run_facts(request: GenerationRequest, model: ModelFacts) -> tuple[tuple[str, str], ...]:
@@ -61,19 +71,19 @@ def run_facts(request: GenerationRequest, model: ModelFacts) -> tuple[tuple[str,
     return ()
 
 
-def _path(request: GenerationRequest, levels: ModelSigmas) -> Plan:
+def _path(request: GenerationRequest, levels: ModelSigmas, *, redrawn: bool) -> Plan:
     named = (request.sampler, request.schedule, request.steps)
     options = schedule_options(request)
-    if not request.init_images:
+    if not redrawn:
         return require_falling(plan_from_noise(*named, levels, options))
     strength = request.denoising_strength
     return require_falling(plan_from_picture(*named, strength, levels, options, exact_steps=request.exact_steps))
 
 
-def _start(request: GenerationRequest, path: Plan, noise: Tensor, source: Source | None) -> Tensor:
-    if source is None:
+def _start(request: GenerationRequest, path: Plan, noise: Tensor, latent: Tensor | None) -> Tensor:
+    if latent is None:
         return path.start(noise, sgm_noise_multiplier=request.sgm_noise_multiplier)
-    return path.start(noise * request.noise_multiplier, source.latent, extra_noise=request.extra_noise)
+    return path.start(noise * request.noise_multiplier, latent, extra_noise=request.extra_noise)
 
 
 def _source(image: ImagePlan, tools: Tools, height: int, width: int) -> Generator[EncodeImage, Tensor, Source | None]:

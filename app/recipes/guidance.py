@@ -8,18 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from app.conditioning import aligned
-from app.recipes.effects import Evaluate, Skip
+from app.recipes.effects import Effect, Evaluate, Skip
 from app.samplers import Denoised, ModelSigmas, Point, Sampling
 
 if TYPE_CHECKING:
     from app.conditioning import ConditioningSchedule
     from app.recipes.padding import Padding
+    from app.recipes.turning import Turning
 
 
 @dataclass(frozen=True)
@@ -126,11 +127,15 @@ def _rescaled(guided: Tensor, cond: Tensor, question: Evaluate, share: float) ->
 
 
 def guided(
-    sampling: Sampling, guidance: Guidance, calls: int, report: Callable[[int, int, int, Tensor], None]
-) -> Generator[Evaluate, Tensor, tuple[Tensor, bool]]:
+    sampling: Sampling,
+    guidance: Guidance,
+    calls: int,
+    report: Callable[[int, int, int, Tensor], None],
+    turning: Turning | None = None,
+) -> Generator[Effect, Any, tuple[Tensor, bool]]:
     """Runs a sampler to its end and returns (latent [1, C, h, w], ended early).
 
-    calls: how many the sampler will make, for `report` (see `Tools`).
+    calls: how many the sampler will make, for `report` (see `Tools`). turning: to another model on the way.
     A Skip thrown in returns the last denoised latent; before the first one there is none, and Skip goes on up.
     """
     denoised: Denoised | None = None
@@ -138,6 +143,9 @@ def guided(
     try:
         point = next(sampling)
         while True:
+            if turning is not None and turning.due(point, call):
+                guidance = yield from turning(guidance)
+                turning = None
             question = guidance.question(point, call)
             rows = yield question
             denoised = guidance.answer(question, rows)

@@ -5,7 +5,7 @@ Facts without torch: the functions behind the names live in `app.samplers`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import NamedTuple
 
@@ -52,6 +52,32 @@ NOISE_SCHEDULES = ("Default", "Zero Terminal SNR")
 UNIPC_VARIANTS = ("bh1", "bh2", "vary_coeff")
 UNIPC_SKIP_TYPES = ("time_uniform", "time_quadratic", "logSNR")
 PRECISIONS = ("fp32", "bf16", "fp16")
+NO_UPSCALER = "None"
+PLAIN_UPSCALERS = (NO_UPSCALER, "Lanczos", "Nearest")
+LATENT_MODES = (
+    "Latent",
+    "Latent (antialiased)",
+    "Latent (bicubic)",
+    "Latent (bicubic antialiased)",
+    "Latent (nearest)",
+    "Latent (nearest-exact)",
+)
+UPSCALER_FILES: Mapping[str, tuple[str, ...]] = {
+    "ESRGAN_4x": ("ESRGAN",),
+    "R-ESRGAN 4x+": ("RealESRGAN_x4plus",),
+    "R-ESRGAN 4x+ Anime6B": ("RealESRGAN_x4plus_anime_6B",),
+    "R-ESRGAN 2x+": ("RealESRGAN_x2plus",),
+    "R-ESRGAN AnimeVideo": ("realesr-animevideov3",),
+    "R-ESRGAN General 4xV3": ("realesr-general-x4v3",),
+    "R-ESRGAN General WDN 4xV3": ("realesr-general-wdn-x4v3",),
+    "DAT x2": ("DAT_x2",),
+    "DAT x3": ("DAT_x3",),
+    "DAT x4": ("DAT_x4",),
+    "ScuNET GAN": ("ScuNET", "scunet_color_real_gan"),
+    "ScuNET PSNR": ("ScuNET_PSNR", "scunet_color_real_psnr"),
+    "SwinIR 4x": ("SwinIR_4x", "003_realSR_BSRGAN_DFOWMFC_s64w8_SwinIR-L_x4_GAN"),
+}
+"""A1111's names of upscalers, and how the files are called that it fetches for them."""
 
 SAMPLER_NAMES: tuple[SamplerName, ...] = (
     SamplerName("DPM++ 2M", ("k_dpmpp_2m",), "Karras"),

@@ -17,7 +17,8 @@ class Control(NamedTuple):
     choices: name of a list in `choices.py`, or of one filled at run time ("checkpoints").
     api: the field's name in /sdapi/v1. infotext: its key in the 'parameters' text; two fields whose keys end in -1 and
     -2 stand there as one size ("Size-1" and "Size-2" as `Size: 512x768`).
-    change_cost: 0 free ... 10 reloads a model; orders the axes of grids.
+    change_cost: 0 free ... 10 reloads a model; orders the axes of grids. holds: of an extension's text, 'prompt' or
+    'negative_prompt' (styles are merged in, comments left out) or 'picture' (the hash of one).
     """
 
     label: str
@@ -29,6 +30,7 @@ class Control(NamedTuple):
     api: str | None = None
     infotext: str | None = None
     change_cost: int = 0
+    holds: str | None = None
 
 
 def controls_of(model: type[BaseModel]) -> dict[str, Control]:

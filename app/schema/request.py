@@ -211,6 +211,8 @@ class ResolvedRequest(BaseModel):
     prompt and negative_prompt of `request` hold the text after styles and comments.
     checkpoint_name: file stem, as written to the infotext. schedule_label: as printed ('Karras' for DPM++ 2M).
     networks: those that the prompts name, in order. missing_networks: names in tags that no file answers to.
+    upscalers: the files of those that the request names, by name. passes: what further passes of the picture ask for, by
+    the extension that makes them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -222,6 +224,8 @@ class ResolvedRequest(BaseModel):
     schedule_label: str = AUTOMATIC
     networks: tuple[NetworkUse, ...] = ()
     missing_networks: tuple[str, ...] = ()
+    upscalers: dict[str, FileIdentity] = Field(default_factory=dict)
+    passes: dict[str, ResolvedRequest] = Field(default_factory=dict)
 
 
 class ImagePlan(NamedTuple):

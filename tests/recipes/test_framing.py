@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from app.recipes.framing import RESIZE_AND_FILL, hires_size, masked_region, resized, widened
+from app.recipes.framing import RESIZE_AND_FILL, masked_region, resized, widened
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 RECORDED: dict[str, Any] = json.loads((GOLDEN / "framing.json").read_text(encoding="utf-8"))
@@ -35,13 +35,6 @@ def test_regions_of_only_masked_are_the_recorded_ones() -> None:
         assert (None if region is None else list(region)) == case["crop"], case
         if region is not None:
             assert list(widened(region, tuple(case["processing"]), mask.size)) == case["expanded"], case
-
-
-def test_sizes_of_the_second_pass_are_the_recorded_ones() -> None:
-    for case in RECORDED["hires_resolution"]:
-        size = hires_size(case["width"], case["height"], case["hr_scale"], case["hr_resize_x"], case["hr_resize_y"])
-        assert [size.width, size.height] == case["upscale_to"], case
-        assert [size.cut_width // 8, size.cut_height // 8] == case["truncate"], case
 
 
 def test_a_picture_of_one_pixel_fills_any_frame() -> None:

@@ -2,7 +2,7 @@
 
 from app.schema.infotext.differences import Difference, Present, differences
 from app.schema.infotext.file_differences import NamedFile, checkpoint_difference
-from app.schema.infotext.keys import ALWAYS_WRITTEN, request_fields
+from app.schema.infotext.keys import ALWAYS_WRITTEN, NO_MODELS, Models, request_fields
 from app.schema.infotext.lookups import NO_LOOKUPS, Lookups
 from app.schema.infotext.parameters import a1111_parameters, png_info_parameters
 from app.schema.infotext.programs import read_picture_items
@@ -15,12 +15,14 @@ from app.schema.infotext.writer import picture_entries, picture_request
 __all__ = [
     "ALWAYS_WRITTEN",
     "NO_LOOKUPS",
+    "NO_MODELS",
     "PROGRAM",
     "PROGRAM_NAME",
     "Difference",
     "Entry",
     "Infotext",
     "Lookups",
+    "Models",
     "NamedFile",
     "PastedRequest",
     "Present",

@@ -1,0 +1,95 @@
+"""UpscalerShelf: the only owner of upscaling networks; the few used last stay on the device."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from app.engine.loading import require_unchanged
+from app.models import PLAIN, FileUpscaler, Upscaler, enlarged, is_out_of_memory, load_upscaler
+from app.schema.choices import NO_UPSCALER
+from app.schema.errors import OutOfMemory, UnknownChoice
+from app.schema.request import FileIdentity
+
+KEPT = 2
+Tell = Callable[[int, int], None]
+
+
+class UpscalerShelf:
+    """One thread. make_room: takes something else off the device, False when there is nothing left to take.
+
+    load: reads a network from its file.
+    """
+
+    def __init__(
+        self,
+        device: torch.device,
+        make_room: Callable[[], bool] = lambda: False,
+        load: Callable[[Path, torch.device], FileUpscaler] = load_upscaler,
+    ) -> None:
+        self._device = device
+        self._make_room = make_room
+        self._load = load
+        self._kept: OrderedDict[FileIdentity, FileUpscaler] = OrderedDict()
+
+    def enlarged(
+        self,
+        pixels: Tensor,
+        name: str,
+        file: FileIdentity | None,
+        width: int,
+        height: int,
+        tell: Tell = lambda done, total: None,
+    ) -> Tensor:
+        """[3, H, W] uint8 at width x height, by A1111's rule (`app.models.enlarged`).
+
+        file: of a network; None for 'None', Lanczos and Nearest. Raises UnknownChoice for another name without a file,
+        ModelNotFound and ModelChanged for a file that is not what it was, OutOfMemory, and what the loader raises.
+        """
+        upscaler = self._upscaler(name, file)
+        while True:
+            try:
+                return enlarged(pixels, width, height, upscaler, tell)
+            except OutOfMemory:
+                if not self._make_room():
+                    raise
+
+    def clear(self) -> None:
+        """Gives the memory back."""
+        self._kept.clear()
+
+    def _upscaler(self, name: str, file: FileIdentity | None) -> Upscaler | None:
+        if file is not None:
+            return self._network(file)
+        if name != NO_UPSCALER and name not in PLAIN:
+            raise UnknownChoice(f"There is no upscaler called {name[:80]!r}.", field="upscaler")
+        return PLAIN.get(name)
+
+    def _network(self, file: FileIdentity) -> FileUpscaler:
+        file = file.model_copy(update={"sha256": None})
+        found = self._kept.pop(file, None)
+        if found is None:
+            require_unchanged(file, "upscaler")
+            while len(self._kept) >= KEPT:
+                self._kept.popitem(last=False)
+            found = self._loaded(Path(file.path))
+        self._kept[file] = found
+        return found
+
+    def _loaded(self, path: Path) -> FileUpscaler:
+        while True:
+            try:
+                return self._load(path, self._device)
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                if self._kept:
+                    self._kept.clear()
+                elif not self._make_room():
+                    raise OutOfMemory(
+                        f"The device has not enough memory for the upscaler {path.name}.", field="upscaler"
+                    ) from error

@@ -1,0 +1,187 @@
+"""Upscalers: Lanczos, Nearest and network files of any kind that spandrel knows, by A1111's rules of size.
+
+Knows pixels and files; which upscalers there are is the library's, which are in memory the engine's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from app.files import read_pickle
+from app.models.checkpoint_file import open_weights
+from app.models.device import is_out_of_memory
+from app.models.pickled_weights import PickledWeights
+from app.models.spandrel_import import spandrel
+from app.models.tiles import in_tiles
+from app.schema.errors import BrokenModelFile, NotFiniteResult, OutOfMemory, UnsupportedModel
+
+TILE, OVERLAP = 192, 8
+"""A1111's tiles, in pixels of the smaller picture."""
+SMALLEST_TILE = 32
+MOST_RUNS = 3
+"""How often one upscaler is put on a picture before Lanczos does the rest, as in A1111."""
+MULTIPLE = 8
+_WRAPPINGS = ("model_state_dict", "params_ema", "params-ema", "params", "model", "net")
+"""Under which key training programs put the weights, the best first (spandrel looks in this order, too)."""
+_PREFIXES = ("module.", "netG.")
+
+Tell = Callable[[int, int], None]
+"""Is told tiles done and tiles in all."""
+
+
+class Upscaler(Protocol):
+    """Makes a picture larger by its own factor."""
+
+    def __call__(self, pixels: Tensor, factor: float, tell: Tell) -> Tensor:
+        """[3, H, W] uint8 -> the same, larger. factor: what is wanted in the end, for those that have none."""
+        ...
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """Plain resizing. filter: Pillow's."""
+
+    filter: Image.Resampling
+
+    def __call__(self, pixels: Tensor, factor: float, tell: Tell) -> Tensor:
+        """As in `Upscaler`."""
+        height, width = (int(side * factor) for side in pixels.shape[1:])
+        return resized(pixels, width, height, self.filter)
+
+
+PLAIN: Mapping[str, Upscaler] = {
+    "Lanczos": Resampling(Image.Resampling.LANCZOS),
+    "Nearest": Resampling(Image.Resampling.NEAREST),
+}
+
+
+class FileUpscaler:
+    """A network from a file. scale: its factor. One thread.
+
+    tile, overlap: in pixels; when memory runs out, the tile is halved and stays so.
+    """
+
+    def __init__(self, descriptor: Any, name: str, *, tile: int = TILE, overlap: int = OVERLAP) -> None:
+        self._descriptor = descriptor
+        self.name = name
+        self.scale: int = descriptor.scale
+        inside = descriptor.tiling == spandrel().ModelTiling.INTERNAL
+        self._tile = 0 if inside else tile
+        self._overlap = overlap
+
+    def __call__(self, pixels: Tensor, factor: float, tell: Tell) -> Tensor:
+        """As in `Upscaler`. Raises OutOfMemory, NotFiniteResult."""
+        while True:
+            answer = self._attempt(pixels, tell)
+            if answer is not None:
+                return answer
+            smaller = min(self._tile or max(pixels.shape[1:]), max(pixels.shape[1:])) // 2
+            if smaller < SMALLEST_TILE:
+                raise OutOfMemory(
+                    f"The device has not enough memory for the upscaler {self.name}.",
+                    field="upscaler",
+                    hint="Choose a smaller one, or close other programs that use the device.",
+                )
+            self._tile = smaller
+
+    def _attempt(self, pixels: Tensor, tell: Tell) -> Tensor | None:
+        try:
+            with torch.inference_mode():
+                return in_tiles(
+                    pixels, self.scale, self._run, tile=self._tile, overlap=self._overlap, progress=tell
+                ).clone()
+        except Exception as error:
+            if is_out_of_memory(error):
+                return None
+            raise
+
+    def _run(self, part: Tensor) -> Tensor:
+        picture = part.to(self._descriptor.device, self._descriptor.dtype)[None] / 255
+        if self._descriptor.input_channels == 1:
+            picture = picture.mean(dim=1, keepdim=True)
+        answer = self._descriptor(picture)[0].float()
+        if not bool(torch.isfinite(answer).all()):
+            raise NotFiniteResult(
+                f"The upscaler {self.name} gave values that are not numbers.",
+                hint="Choose another; its file is broken.",
+            )
+        return answer.expand(3, -1, -1).mul(255).round().to(torch.uint8).cpu()
+
+
+def load_upscaler(path: str | Path, device: torch.device) -> FileUpscaler:
+    """The network of a file, in float32. Raises ModelNotFound, BrokenModelFile, UnsafeModelFile; UnsupportedModel for
+    one that is no upscaler; NotServedYet where spandrel is not installed."""
+    path = Path(path)
+    library = spandrel()
+    state = _state(path)
+    try:
+        descriptor = library.ModelLoader(device).load_from_state_dict(state)
+    except library.UnsupportedModelError as error:
+        raise UnsupportedModel(
+            f"{path.name} is no upscaler of a kind that is known.",
+            field="upscaler",
+            hint="ESRGAN, Real-ESRGAN, SwinIR, DAT, HAT, SCUNet and their kin are read.",
+        ) from error
+    except (RuntimeError, KeyError, ValueError, IndexError, AssertionError) as error:
+        raise BrokenModelFile(
+            f"{path.name} looks like an upscaler, but its weights do not fit together.", hint="Fetch it again."
+        ) from error
+    if not isinstance(descriptor, library.ImageModelDescriptor) or descriptor.purpose == "FaceSR":
+        raise UnsupportedModel(f"{path.name} does not make whole pictures larger.", field="upscaler")
+    descriptor.model.requires_grad_(False)
+    return FileUpscaler(descriptor.eval().float(), path.name)
+
+
+def enlarged(
+    pixels: Tensor, width: int, height: int, upscaler: Upscaler | None, tell: Tell = lambda done, total: None
+) -> Tensor:
+    """[3, H, W] uint8 at width x height, stretched where the proportions differ.
+
+    A1111's rule: where it has to grow, the upscaler is put on it until it is large enough, three times at most, and
+    Lanczos brings it to whole multiples of 8 and then to the size. None: Lanczos alone.
+    """
+    factor = max(height / pixels.shape[1], width / pixels.shape[2])
+    if upscaler is not None and factor > 1:
+        high, wide = (int(side * factor) // MULTIPLE * MULTIPLE for side in pixels.shape[1:])
+        for _ in range(MOST_RUNS):
+            before = tuple(pixels.shape)
+            if before[1] >= high and before[2] >= wide:
+                break
+            pixels = upscaler(pixels, factor, tell)
+            if tuple(pixels.shape) == before:
+                break
+        pixels = resized(pixels, wide, high)
+    return resized(pixels, width, height)
+
+
+def resized(pixels: Tensor, width: int, height: int, resampling: Image.Resampling = Image.Resampling.LANCZOS) -> Tensor:
+    """[3, H, W] uint8 at another size."""
+    if tuple(pixels.shape[1:]) == (height, width):
+        return pixels
+    picture = Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy())
+    picture = picture.resize((max(width, 1), max(height, 1)), resampling)
+    return torch.from_numpy(np.array(picture)).permute(2, 0, 1)
+
+
+def _state(path: Path) -> dict[str, Tensor]:
+    """The weights as their network names them, without what training programs put around them."""
+    weights = open_weights(path)
+    names = {name: name for name in weights.shapes}
+    tree = read_pickle(path).tree if isinstance(weights, PickledWeights) else {}
+    if isinstance(tree, dict) and "state_dict" not in tree:
+        wrapping = next((key for key in _WRAPPINGS if isinstance(tree.get(key), dict)), None)
+        if wrapping is not None:
+            start = f"{wrapping}."
+            names = {name.removeprefix(start): name for name in names if name.startswith(start)}
+    for prefix in _PREFIXES:
+        if all(name.startswith(prefix) for name in names):
+            names = {name.removeprefix(prefix): stored for name, stored in names.items()}
+    return {name: weights.tensor(stored).clone() for name, stored in names.items()}

@@ -1,0 +1,104 @@
+"""Passes: one sampling from a start to a latent, and stages that put passes around one another.
+
+A stage belongs to an extension and runs only for requests that name it. Knows nothing of what any stage does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from app.recipes.effects import Decode, Effect, Picture, Recipe, Tools
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from app.schema.request import ImagePlan, ResolvedRequest
+
+
+class Turn(NamedTuple):
+    """A change of model on the way. resolved: whose checkpoint and networks go on, and whose prompts they are told.
+
+    at: share of the way, by the model's timesteps as A1111 counts: (999 - t) / 1000; by_calls: by model calls.
+    """
+
+    resolved: ResolvedRequest
+    at: float
+    by_calls: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Pass:
+    """How one pass differs from a request's plain way.
+
+    latent: [1, C, h, w], redrawn with the request's denoising strength in place of its own source; its size counts,
+    not the request's. calls_before: model calls planned for the pass before, after which prompt editing counts on; None
+    for a first pass. turn: see there.
+    """
+
+    latent: Tensor | None = None
+    calls_before: int | None = None
+    turn: Turn | None = None
+
+
+class Drawn(NamedTuple):
+    """What a pass comes to.
+
+    latent: [1, C, h, w]. partial: ended early by Skip. facts: as a Picture's. finishing: what is done to the decoded
+    pixels. pixels: [3, H, W] uint8, finished, where a stage has decoded the latent; then they count.
+    """
+
+    latent: Tensor
+    partial: bool
+    facts: tuple[tuple[str, str], ...] = ()
+    finishing: Callable[[Tensor], Tensor] | None = None
+    pixels: Tensor | None = None
+
+
+Drawing = Generator[Effect, Any, Drawn]
+Draw = Callable[["ImagePlan", Tools, Pass], Drawing]
+
+
+class Stage(NamedTuple):
+    """draw(inner, image, tools, passing): calls `inner` as often and with what it likes, and gives what came of it.
+
+    order: the higher goes around the lower.
+    """
+
+    order: int
+    draw: Callable[[Draw, ImagePlan, Tools, Pass], Drawing]
+
+
+def with_stages(draw: Draw, stages: Iterable[tuple[str, Stage]]) -> Callable[[ImagePlan, Tools], Recipe]:
+    """The recipe of one picture: the plain pass with the stages of those extensions around it that its request names.
+
+    stages: with the extension's name.
+    """
+    for name, stage in sorted(stages, key=lambda entry: entry[1].order):
+        draw = _around(name, stage, draw)
+
+    def recipe(image: ImagePlan, tools: Tools) -> Recipe:
+        drawn = yield from draw(image, tools, Pass())
+        drawn = yield from decoded(drawn)
+        assert drawn.pixels is not None
+        return Picture(drawn.pixels, drawn.partial, drawn.facts)
+
+    return recipe
+
+
+def decoded(drawn: Drawn) -> Drawing:
+    """The same with its pixels."""
+    if drawn.pixels is not None:
+        return drawn
+    pixels = yield Decode(drawn.latent)
+    return drawn._replace(pixels=drawn.finishing(pixels) if drawn.finishing else pixels)
+
+
+def _around(name: str, stage: Stage, inner: Draw) -> Draw:
+    def draw(image: ImagePlan, tools: Tools, passing: Pass) -> Drawing:
+        if name not in image.resolved.request.extensions:
+            return inner(image, tools, passing)
+        return stage.draw(inner, image, tools, passing)
+
+    return draw
