@@ -13,6 +13,7 @@ from typing import NamedTuple
 from app.files import EMBEDDING, HYPERNETWORK, LORA, ModelFile, ModelLibrary
 from app.files.hashes import ADDNET, SHA256
 from app.files.network_facts import EmbeddingFacts
+from app.files.recognise import SDXL, SDXL_REFINER
 from app.language import (
     LORA_KINDS,
     LearnedWord,
@@ -134,7 +135,9 @@ def _shared(alias: str, library: ModelLibrary) -> bool:
 
 
 def _require_family(file: ModelFile, checkpoint: ModelFile) -> None:
-    if file.family and checkpoint.family and file.family != checkpoint.family:
+    # SDXL's refiner takes of its LoRAs what it has layers for.
+    family = SDXL if checkpoint.family == SDXL_REFINER else checkpoint.family
+    if file.family and family and file.family not in (family, checkpoint.family):
         raise UnsupportedModel(
             f"The LoRA {file.stem} was made for {file.family}; {checkpoint.stem} is of the family {checkpoint.family}.",
             field="prompt",

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from app.models.keys import names_of, text_sources, unet_sources
@@ -25,8 +24,17 @@ class Target(NamedTuple):
 
 
 Targets = tuple[Target, ...]
-Layers = Mapping[str, tuple[Targets, ...]]
-"""Name of a layer in a file -> what it may mean, the likeliest first."""
+
+
+class Layers(NamedTuple):
+    """A model's layers. named: by each name that a file may have for one, what it may mean, the likeliest first.
+
+    shapes: of every weight, by path.
+    """
+
+    named: Mapping[str, tuple[Targets, ...]]
+    shapes: Mapping[str, tuple[int, ...]]
+
 
 # What follows a layer's name -> part. Spellings of one part by different programs share a name here.
 _SUFFIXES: Final = (
@@ -47,6 +55,8 @@ _SUFFIXES: Final = (
 _PART: Final = re.compile(
     "(?:" + "|".join(f"(?P<p{number}>{pattern})" for number, (pattern, _) in enumerate(_SUFFIXES)) + r")\Z"
 )
+# Nearly all keys of nearly all files, told without the search.
+_USUAL: Final = ((".lora_down.weight", "down"), (".lora_up.weight", "up"), (".alpha", "alpha"))
 _KOHYA_UNET: Final = ("lora_unet_", "oft_unet_", "lycoris_unet_", "lycoris_")
 _DOTTED_UNET: Final = ("unet.", "", "base_model.model.", "base_model.model.unet.")
 _LDM_UNET: Final = ("model.diffusion_model.", "diffusion_model.")
@@ -54,6 +64,9 @@ _LDM_UNET: Final = ("model.diffusion_model.", "diffusion_model.")
 
 def split_key(key: str) -> tuple[str, str] | None:
     """Layer and part of a tensor name; None when no known part ends it."""
+    for ending, part in _USUAL:
+        if key.endswith(ending):
+            return key[: -len(ending)], part
     match = _PART.search(key)
     if match is None or not match.start():
         return None
@@ -62,12 +75,13 @@ def split_key(key: str) -> tuple[str, str] | None:
 
 
 def layers_of(model: LoadedModel) -> Layers:
-    """Every name by which a file may call a layer of the model."""
+    """The layers of a model under every name."""
     layers: dict[str, list[Targets]] = defaultdict(list)
     for name, targets in _names(model):
         if targets not in layers[name]:
             layers[name].append(targets)
-    return MappingProxyType({name: tuple(meanings) for name, meanings in layers.items()})
+    named = {name: tuple(meanings) for name, meanings in layers.items()}
+    return Layers(named, {path: tuple(weight.shape) for path, weight in model.weights()})
 
 
 def _names(model: LoadedModel) -> Iterator[tuple[str, Targets]]:

@@ -29,6 +29,8 @@ class Originals:
         self._file = _file_of(model)
         self._sources = _sources_of(model, self._file) if self._file is not None else {}
         self._kept: dict[str, Tensor] = {}
+        # Paths whose weights were looked at: they are what the file says, or have no source any more.
+        self._seen: set[str] = set()
         self._changed: set[str] = set()
         # Of these: written over in place, and in memory of their own beside the file's page.
         self._touched: set[str] = set()
@@ -84,8 +86,10 @@ class Originals:
         self._kept.pop(path, None)
 
     def _keep(self, path: str, weight: nn.Parameter) -> None:
-        if path in self._sources and not self._is_from_file(path, weight):
-            del self._sources[path]
+        if path in self._sources and path not in self._seen:
+            if not self._is_from_file(path, weight):
+                del self._sources[path]
+            self._seen.add(path)
         if path not in self._sources and path not in self._kept:
             self._kept[path] = weight.data.to("cpu", copy=True)
 
@@ -104,7 +108,10 @@ class Originals:
 
     def _shared(self, path: str, weight: nn.Parameter) -> Tensor | None:
         """The file's pages in the weight's shape, where a weight on the CPU in the file's own type is just these."""
-        if path not in self._sources or weight.device.type != "cpu":
+        source = self._sources.get(path)
+        if source is None or self._file is None or weight.device.type != "cpu":
+            return None
+        if self._file.dtypes[source.key] != weight.dtype:
             return None
         tensor = self._from_file(path)
         return tensor if tensor.dtype == weight.dtype and tensor.is_contiguous() else None

@@ -48,6 +48,7 @@ _KINDS: tuple[tuple[tuple[str, ...], Kind], ...] = (
 )
 _BIAS_KINDS: tuple[tuple[str, Kind], ...] = (("diff_b", FULL_BIAS), ("b_norm", NORM_BIAS), ("up_bias", LORA_BIAS))
 _SCALARS = ("alpha", "scale")
+_NOT_OF_WEIGHTS = ("scale", "diff_b", "b_norm", "up_bias")
 
 
 class _Shaped(NamedTuple):
@@ -133,12 +134,11 @@ class FilePatch:
         return fit
 
     def _fitted(self, model: LoadedModel) -> _Fit:
-        names = self._names(model)
-        shapes = {path: tuple(weight.shape) for path, weight in model.weights()}
+        named, shapes = self._names(model)
         changes: dict[str, list[Change]] = defaultdict(list)
         unmatched = []
         for layer in self._layers:
-            for targets in names.get(layer.name, ()):
+            for targets in named.get(layer.name, ()):
                 found = self._changes_of(layer, targets, shapes, model.family.latent_channels)
                 if found:
                     for path, change in found.items():
@@ -197,8 +197,8 @@ class FilePatch:
         return number if math.isfinite(number) else None
 
     def _parts(self, layer: _Layer, device: torch.device) -> Parts:
-        wanted = (part for part in layer.keys if part not in ("scale", "diff_b", "b_norm", "up_bias"))
-        return {part: self._read(layer.keys[part], device) for part in wanted}
+        left_out = _NOT_OF_WEIGHTS if layer.kind in (OFT, BOFT) else (*_NOT_OF_WEIGHTS, "alpha")
+        return {part: self._read(key, device) for part, key in layer.keys.items() if part not in left_out}
 
     def _only(self, layer: _Layer, part: str, device: torch.device) -> Parts:
         return {part: self._read(layer.keys[part], device)}
