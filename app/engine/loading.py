@@ -53,6 +53,7 @@ class Loading:
         self._eight_bits = eight_bits
         self._wanted_attention = attention
         self._attention: dict[torch.dtype, str] = {}
+        self._surveys: dict[tuple[ModelChoice, torch.dtype | None, torch.dtype | None], Needs] = {}
 
     def __call__(self, choice: ModelChoice) -> LoadedModel:
         """All of a choice at once, kept by nobody. Raises as the parts do."""
@@ -70,6 +71,12 @@ class Loading:
         require_unchanged(choice.checkpoint, "checkpoint")
         if choice.vae is not None:
             require_unchanged(choice.vae, "vae")
+        asked = (choice._replace(networks=()), unet, vae)
+        if asked not in self._surveys:
+            self._surveys[asked] = self._survey(choice, unet, vae)
+        return self._surveys[asked]
+
+    def _survey(self, choice: ModelChoice, unet: torch.dtype | None, vae: torch.dtype | None) -> Needs:
         precision = self._precision(choice, unet)
         checkpoint = survey_checkpoint(choice.checkpoint.path, precision, self._device, needs_vae=choice.vae is None)
         if self._eight_bits is not None:
