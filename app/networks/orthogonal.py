@@ -25,7 +25,7 @@ class Rotated:
 
     def fits(self, shapes: Shapes, target: Shape) -> bool:
         """See `Kind`."""
-        blocks = shapes.get("oft_blocks") or shapes["oft_diag"]
+        blocks = shapes["oft_blocks"] if "oft_blocks" in shapes else shapes["oft_diag"]
         if len(target) < 2 or len(blocks) not in (3, 4) or blocks[-1] != blocks[-2]:
             return False
         if blocks[-3] * blocks[-1] != target[0]:

@@ -185,6 +185,8 @@ class FilePatch:
         rank = _rank(layer)
         if rank is None:
             return 1.0
+        if rank == 0:
+            return None
         if "alpha" in values:
             alpha = values["alpha"]
             return None if alpha is None else alpha / rank
@@ -236,7 +238,7 @@ def _layers(file: Weights) -> tuple[tuple[_Layer, ...], tuple[str, ...]]:
 def _rank(layer: _Layer) -> int | None:
     try:
         return layer.kind.rank(layer.shapes) if layer.kind is not None else None
-    except IndexError:  # a factor without dimensions: such a layer fits nothing
+    except (IndexError, ValueError):  # a factor without dimensions: such a layer fits nothing
         return None
 
 
@@ -244,7 +246,7 @@ def _fits(layer: _Layer, shape: Shape) -> bool:
     assert layer.kind is not None
     try:
         fits = layer.kind.fits(layer.shapes, shape)
-    except IndexError:
+    except (IndexError, ValueError, ZeroDivisionError):
         return False
     if "dora" in layer.shapes:
         fits = fits and bool(layer.shapes["dora"]) and dora_fits(layer.shapes["dora"], shape)

@@ -280,3 +280,37 @@ def test_what_fits_nothing_is_named(models: dict[str, LoadedModel], tmp_path: Pa
         "something.else",
     }
     assert str(report).startswith("odd: LoRA, 1 of 4 layers used; not used: ")
+
+
+def test_parts_of_impossible_shapes_fit_nothing_and_break_nothing(
+    models: dict[str, LoadedModel], tmp_path: Path
+) -> None:
+    """Every part of every type, as a number, as an empty tensor, as a row, as a block."""
+    groups = (
+        ("lora_down.weight", "lora_up.weight"),
+        ("lora_down.weight", "lora_up.weight", "lora_mid.weight", "alpha"),
+        ("lora_down.weight", "lora_up.weight", "dora_scale"),
+        ("hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b", "hada_t1", "hada_t2"),
+        ("lokr_w1", "lokr_w2"),
+        ("lokr_w1_a", "lokr_w1_b", "lokr_w2_a", "lokr_w2_b", "lokr_t2", "alpha"),
+        ("a1.weight", "a2.weight", "b1.weight", "b2.weight", "alpha"),
+        ("oft_blocks", "rescale", "alpha"),
+        ("oft_diag",),
+        ("oft_R.weight",),
+        ("weight", "on_input"),
+        ("diff", "diff_b"),
+        ("w_norm", "b_norm"),
+    )
+    paths = iter(layers(models["SD1"]))
+    tensors: dict[str, Tensor] = {}
+    names = []
+    for shape in ((), (0,), (0, 3), (3,), (2, 0, 5), (1, 1, 1, 1, 1)):
+        for group in groups:
+            name = kohya(next(paths))
+            names.append(name)
+            tensors |= {f"{name}.{part}": torch.zeros(shape) for part in group}
+    before = state_hash(models["SD1"])
+    networks = network_set()
+    (report,) = networks.apply(models["SD1"], [wanted(saved(tmp_path / "odd.safetensors", tensors))])
+    assert (report.matched, set(report.unmatched)) == (0, set(names))
+    assert state_hash(models["SD1"]) == before
