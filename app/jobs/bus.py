@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from app.schema.events import Event, Preview, Progress
 
-LIVE = ("progress", "preview")
+LIVE = ("progress", "preview", "training")
 LOOK_LASTS = 5.0
 """Seconds for which one question for a job's preview counts as watching it."""
 

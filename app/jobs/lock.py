@@ -5,27 +5,15 @@ The operating system drops the lock with the process, however it ends.
 
 from __future__ import annotations
 
-import errno
 import json
-import logging
 import os
-import sys
-import time
 from pathlib import Path
 from typing import NamedTuple
 
+from app.files.file_lock import lock_file
 from app.schema.errors import CannotWrite, DataFolderInUse
 
-if sys.platform == "win32":
-    import msvcrt
-else:
-    import fcntl
-
-logger = logging.getLogger(__name__)
-
 LOCK_FILE = "lock.json"
-# Windows forbids others to read locked bytes, so the byte that is locked lies far behind the text.
-_LOCKED_BYTE = 1 << 30
 
 
 class Holder(NamedTuple):
@@ -48,7 +36,7 @@ class DataFolderLock:
                 f"The lock file {self.path} cannot be written: {error.strerror}.",
                 hint="Check the folder's permissions, or choose another with --data-dir.",
             ) from error
-        if not _lock(self._file, patience=0.2):
+        if not lock_file(self._file, patience=0.2):
             os.close(self._file)
             holder = read_holder(state_folder)
             where = f" at {holder.address}" if holder and holder.address else ""
@@ -80,7 +68,7 @@ def read_holder(state_folder: Path) -> Holder | None:
     except OSError:
         return None
     try:
-        if _lock(file):
+        if lock_file(file):
             return None
         found = json.loads(os.read(file, 4096))
         return Holder(int(found["pid"]), str(found["address"]))
@@ -88,30 +76,3 @@ def read_holder(state_folder: Path) -> Holder | None:
         return None
     finally:
         os.close(file)
-
-
-def _lock(file: int, patience: float = 0.0) -> bool:
-    """Takes the lock; False when another process has it.
-
-    patience: seconds to try for, since `read_holder` takes a free lock for an instant.
-    """
-    give_up = time.monotonic() + patience
-    while not (taken := _try_lock(file)) and time.monotonic() < give_up:
-        time.sleep(0.02)
-    return taken
-
-
-def _try_lock(file: int) -> bool:
-    try:
-        if sys.platform == "win32":
-            os.lseek(file, _LOCKED_BYTE, os.SEEK_SET)
-            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
-            os.lseek(file, 0, os.SEEK_SET)
-        else:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK):
-            logger.warning("This file system knows no locks: see to it that only one Easel uses the data folder.")
-            return True
-        return False
-    return True

@@ -213,6 +213,20 @@ class TrainingProblem(EaselError):
     status = 422
 
 
+class TrainingBusy(EaselError):
+    """Another process works on the run folder."""
+
+    code = "training_busy"
+    status = 409
+
+
+class TrainingNotFound(EaselError):
+    """No training has this id, or it belongs to someone else."""
+
+    code = "training_not_found"
+    status = 404
+
+
 class UnexpectedFailure(EaselError):
     """A defect of this program: the log holds the traceback."""
 

@@ -114,8 +114,44 @@ class Preview(Event):
     data: str
 
 
-StateEvent = Queued | Started | Notice | ImageReady | Finished | Failed
-LiveEvent = Progress | Preview
+class TrainingProgress(Event):
+    """How far a training is. state: 'queued', 'running' or 'paused'. phase: words for what it does now.
+
+    loss, rate: of the last step, None before the first. eta: seconds left or None. memory: bytes on the device or,
+    on a CPU, of the process.
+    """
+
+    kind: Literal["training"] = "training"
+    state: str
+    phase: str
+    step: int
+    steps: int
+    loss: float | None = None
+    validation: float | None = None
+    rate: float | None = None
+    eta: float | None = None
+    memory: int | None = None
+
+
+class SampleReady(Event):
+    """A training has drawn a picture of what it has learnt; name: of its file among the run's samples."""
+
+    kind: Literal["sample"] = "sample"
+    name: str
+    step: int
+    prompt: str = ""
+
+
+class TrainingMade(Event):
+    """A training's file is in its model folder. path: of the file; name: without folder and suffix."""
+
+    kind: Literal["made"] = "made"
+    path: str
+    name: str
+
+
+StateEvent = Queued | Started | Notice | ImageReady | SampleReady | TrainingMade | Finished | Failed
+LiveEvent = Progress | Preview | TrainingProgress
 
 
 class RowAdvanced(NamedTuple):

@@ -1,0 +1,93 @@
+"""TrainingRun: one training with all that could drift resolved, as its run folder keeps it; and what a plan tells."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict
+
+from app.schema.request import FileIdentity
+from app.schema.training import TrainingRequest
+
+RUN_VERSION = 1
+
+TrainingState = Literal["queued", "running", "paused", "done", "failed", "cancelled"]
+"""queued: it goes on when the device is free; paused: when it is told to."""
+TRAINING_ENDED: tuple[TrainingState, ...] = ("done", "failed", "cancelled")
+
+
+class TrainingRun(BaseModel):
+    """What a run folder is made from; dates and ids that stand in the file that comes out are fixed here.
+
+    created: seconds since 1970 (UTC). destination: path of the file that comes out, without suffix. threads: torch
+    computes with, since their number changes rounding. device: as the flags name it, "" for the best there is.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: int = RUN_VERSION
+    id: str
+    created: float
+    request: TrainingRequest
+    checkpoint: FileIdentity
+    checkpoint_name: str
+    vae: FileIdentity | None = None
+    destination: str
+    threads: int = 1
+    device: str = ""
+
+
+class BucketFacts(NamedTuple):
+    """Pictures of one size to train at, in pixels."""
+
+    width: int
+    height: int
+    pictures: int
+
+
+class PlanFacts(BaseModel):
+    """What a training will do, told before it starts.
+
+    pictures: in the folder. per_epoch: shown in an epoch, repeats counted. steps_per_epoch: optimiser steps.
+    parameters: numbers trained. file_bytes: of what comes out. folder_bytes: that snapshots and caches will take.
+    remarks: what the user should know that stops nothing.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    pictures: int
+    buckets: tuple[BucketFacts, ...]
+    per_epoch: int
+    steps_per_epoch: int
+    steps: int
+    epochs: float
+    parameters: int = 0
+    file_bytes: int = 0
+    folder_bytes: int = 0
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> str:
+        """The plan in one line."""
+        return (
+            f"{self.pictures} pictures in {len(self.buckets)} buckets, {self.per_epoch} shown per epoch, "
+            f"{self.steps} steps ({self.epochs:.1f} epochs)"
+        )
+
+
+class PictureFacts(BaseModel):
+    """One picture of a training folder as it will be used.
+
+    name: path inside the folder, forward slashes. width, height: in pixels. bucket: size it is trained at, in pixels.
+    crop: (left, top, right, bottom) of what is kept, as shares of the picture. caption: "" where there is none.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    width: int
+    height: int
+    caption: str
+    repeats: int
+    bucket: tuple[int, int]
+    crop: tuple[float, float, float, float]
