@@ -1,6 +1,6 @@
 """Networks that a prompt switches on: LoRA and LyCORIS, hypernetworks, embeddings; read, applied, taken off."""
 
-from app.networks.hypernetwork import Hypernetwork
+from app.networks.hypernetwork import Hypernetwork, network_layers
 from app.networks.network import Hook, Network, Patch, Report, Vocabulary, Wanted
 from app.networks.network_set import NetworkSet
 from app.networks.open import open_network, require_family
@@ -20,6 +20,7 @@ __all__ = [
     "Vocabulary",
     "Wanted",
     "attach_side_path",
+    "network_layers",
     "open_network",
     "read_vectors",
     "require_family",

@@ -68,7 +68,9 @@ class Hypernetwork:
         """See `Network`. Counts widths."""
         present = {layer.in_features for _, layer in _keys_and_values(model)}
         missing = tuple(str(width) for width in self._pairs if width not in present)
-        return Report(self.name, "Hypernetwork", None, len(self._pairs) - len(missing), len(self._pairs), missing)
+        return Report(
+            self.name, "Hypernetwork", None, len(self._pairs) - len(missing), len(self._pairs), missing, "widths"
+        )
 
     def attach(self, model: LoadedModel, strength: float) -> Callable[[], None]:
         """See `Hook`. The networks compute in the model's precision."""
@@ -110,7 +112,7 @@ def _network(file: PickledWeights, tree: Mapping[Any, Any], width: int, state: A
     network = nn.Sequential()
     try:
         with torch.device("meta"):
-            for layer in _layers(tree, width):
+            for layer in network_layers(tree, width):
                 network.append(layer)
             answer = network.eval()(torch.empty(1, 1, width))
     except (ValueError, TypeError, RuntimeError, OverflowError, IndexError) as error:
@@ -137,7 +139,11 @@ def _name(key: str) -> str:
     return key
 
 
-def _layers(tree: Mapping[Any, Any], width: int) -> list[nn.Module]:
+def network_layers(tree: Mapping[Any, Any], width: int) -> list[nn.Module]:
+    """The modules of one network as a file's description numbers them: 'layer_structure', 'activation_func' ...
+
+    Raises ValueError, TypeError or IndexError for a description that makes none, UnsupportedModel for an activation.
+    """
     structure = tree.get("layer_structure") or [1, 2, 1]
     dropout = _dropout(tree, structure)
     if not 2 <= len(structure) <= _MOST_LAYERS:

@@ -16,7 +16,7 @@ from app.models.model import LoadedModel, TokenVectors
 class Report(NamedTuple):
     """How well a network's file fits a model: matched of total layers, and the names of those that do not.
 
-    type: 'LoRA', 'LoCon', 'LoHa' ... rank: the largest, None where the type has none.
+    type: 'LoRA', 'LoCon', 'LoHa' ... rank: the largest, None where the type has none. parts: what is counted.
     """
 
     name: str
@@ -25,9 +25,10 @@ class Report(NamedTuple):
     matched: int
     total: int
     unmatched: tuple[str, ...] = ()
+    parts: str = "layers"
 
     def __str__(self) -> str:
-        text = f"{self.name}: {self.type}, {self.matched} of {self.total} layers used"
+        text = f"{self.name}: {self.type}, {self.matched} of {self.total} {self.parts} used"
         if self.unmatched:
             more = len(self.unmatched) - 3
             text += f"; not used: {', '.join(self.unmatched[:3])}" + (f" and {more} more" if more > 0 else "")

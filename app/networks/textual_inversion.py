@@ -58,7 +58,9 @@ class Embedding:
         """See `Network`: all vectors or none."""
         fits = list(self.widths) == [encoder.facts.width for encoder in model.text_encoders]
         count = int(self.vectors[0].shape[0])
-        return Report(self.name, "Embedding", None, count if fits else 0, count, () if fits else (self.name,))
+        return Report(
+            self.name, "Embedding", None, count if fits else 0, count, () if fits else (self.name,), "vectors"
+        )
 
 
 def read_vectors(path: str | Path) -> tuple[Tensor, ...]:

@@ -98,5 +98,5 @@ def test_the_owner_is_told_how_well_each_network_fits_and_which_were_not_found(f
     (finished,) = run(engine, [plan._replace(resolved=resolved)]).values()
     told = dict(finished.notices)
     assert told["networks"].startswith("a: LoCon, ")
-    assert "style: Hypernetwork, 1 of 1 layers used." in told["networks"]
+    assert "style: Hypernetwork, 1 of 1 widths used." in told["networks"]
     assert told["networks_missing"] == "Not found and left out: gone."

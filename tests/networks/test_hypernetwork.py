@@ -181,7 +181,7 @@ def test_widths_that_a_model_does_not_have_are_reported(model: LoadedModel, tmp_
     networks = network_set()
     (report,) = networks.apply(model, [wanted(file, "hypernet")])
     networks.clear(model)
-    assert str(report) == "h: Hypernetwork, 1 of 2 layers used; not used: 48"
+    assert str(report) == "h: Hypernetwork, 1 of 2 widths used; not used: 48"
 
 
 def test_what_contradicts_itself_is_refused_in_words(tmp_path: Path) -> None:
