@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from app.api.sdapi_extensions import HIRES, extension_values
+from app.api.sdapi_extensions import HIRES, hires_values, refiner_values
 from app.api.sdapi_request import Txt2ImgFields
 from app.engine import Engine, Loading, PipelineManager, Runner, Scheduler, Tier
 from app.extension_host import ExtensionHost
@@ -132,6 +132,7 @@ def pictures(engine: Engine, case: dict[str, Any], resolver: Resolver) -> list[n
     fields |= {REQUEST_FIELDS[theirs]: value for theirs, value in given.items() if theirs in REQUEST_FIELDS}
     for side in ("seed_resize_width", "seed_resize_height"):
         fields[side] = max(fields.get(side, 0), 0)
+    taken = Txt2ImgFields(**payload)
     request = GenerationRequest(
         **fields,
         sampler=sampler,
@@ -139,7 +140,7 @@ def pictures(engine: Engine, case: dict[str, Any], resolver: Resolver) -> list[n
         precision="fp32",
         checkpoint=name,
         vae=settings.get("sd_vae", AUTOMATIC),
-        extensions=extension_values(Txt2ImgFields(**payload)),
+        extensions={**hires_values(taken, keep=str), **refiner_values(taken)},
     )
     resolved = resolver(request)
     if resolved.missing_networks:

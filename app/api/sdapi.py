@@ -34,10 +34,7 @@ NOT_SERVED = (
     "POST /extra-single-image",
     "POST /extra-batch-images",
     "POST /interrogate",
-    "GET /upscalers",
-    "GET /latent-upscale-modes",
     "GET /face-restorers",
-    "GET /realesrgan-models",
     "POST /create/embedding",
     "POST /create/hypernetwork",
     "POST /train/embedding",
@@ -56,7 +53,7 @@ def sdapi_router(jobs: Jobs, library: ModelLibrary, settings: Settings, resolver
     @router.post("/txt2img")
     async def txt2img(fields: Txt2ImgFields, caller: TheCaller) -> dict[str, Any]:
         """Makes pictures and answers when they are done; a client that goes away loses nothing."""
-        return await made(fields, caller, generation_request)
+        return await made(fields, caller, partial(generation_request, keep=blobs.put))
 
     @router.post("/img2img")
     async def img2img(fields: Img2ImgFields, caller: TheCaller) -> dict[str, Any]:

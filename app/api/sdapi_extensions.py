@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
-from app.api.sdapi_request import Txt2ImgFields
+from app.api.encoded_picture import decoded_picture
 from app.schema.choices import LATENT_MODES
+
+if TYPE_CHECKING:
+    from app.api.sdapi_request import Txt2ImgFields
+
+Keep = Callable[..., str]
 
 HIRES: Mapping[str, str] = {
     "hr_scale": "upscale_by",
@@ -31,31 +36,48 @@ STRENGTH = 0.75
 NO_CHECKPOINT = (None, "", "None")
 
 
-def extension_values(fields: Txt2ImgFields) -> dict[str, dict[str, Any]]:
-    """What the request's `extensions` holds; empty where neither is asked for."""
-    found: dict[str, dict[str, Any]] = {}
-    overrides = fields.override_settings or {}
-    if fields.enable_hr:
-        values = {ours: getattr(fields, theirs) for theirs, ours in HIRES.items()}
-        values = {name: value for name, value in values.items() if value is not None}
-        strength = STRENGTH if fields.denoising_strength is None else fields.denoising_strength
-        if fields.firstphase_width and fields.firstphase_height:  # before A1111 1.0: the size is the second pass's
-            values |= {"resize_width": fields.width, "resize_height": fields.height}
-        found["hires_fix"] = {
-            "upscaler": fields.hr_upscaler or LATENT_MODES[0],
-            "denoising_strength": min(strength, 1.0),
-            **values,
-            **_options(HIRES_OPTIONS, overrides),
-        }
-    if fields.refiner_checkpoint not in NO_CHECKPOINT:
-        switch = {} if fields.refiner_switch_at is None else {"switch_at": fields.refiner_switch_at}
-        found["refiner"] = {
-            "checkpoint": fields.refiner_checkpoint,
-            **switch,
-            **_options(REFINER_OPTIONS, overrides),
-        }
+EXTENSION_OPTIONS = frozenset({*HIRES_OPTIONS, *REFINER_OPTIONS})
+
+
+def hires_values(fields: Txt2ImgFields, keep: Keep) -> dict[str, dict[str, Any]]:
+    """Hires fix in the request's `extensions`; empty where it is not asked for.
+
+    keep(data, field=...): stores the bytes of a picture and returns their hash.
+    """
+    if not fields.enable_hr:
+        return {}
+    values = {ours: getattr(fields, theirs) for theirs, ours in HIRES.items()}
+    values = {name: value for name, value in values.items() if value is not None}
+    strength = STRENGTH if fields.denoising_strength is None else fields.denoising_strength
+    if fields.firstphase_width and fields.firstphase_height:  # of A1111 before 1.0: the size is the second pass's
+        values |= {"resize_width": fields.width, "resize_height": fields.height}
+    if fields.firstpass_image:
+        picture = decoded_picture(fields.firstpass_image, "firstpass_image")
+        values["first_picture"] = keep(picture, field="firstpass_image")
+    values |= {"upscaler": fields.hr_upscaler or LATENT_MODES[0], "denoising_strength": min(strength, 1.0)}
+    return {"hires_fix": values | _options(HIRES_OPTIONS, fields)}
+
+
+def refiner_values(fields: Txt2ImgFields) -> dict[str, dict[str, Any]]:
+    """The refiner in the request's `extensions`; empty where it is not asked for."""
+    if fields.refiner_checkpoint in NO_CHECKPOINT:
+        return {}
+    switch = {} if fields.refiner_switch_at is None else {"switch_at": fields.refiner_switch_at}
+    return {"refiner": {"checkpoint": fields.refiner_checkpoint, **switch, **_options(REFINER_OPTIONS, fields)}}
+
+
+def extension_fields(extensions: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The other way round: A1111's fields of what an infotext says of both extensions."""
+    hires, refiner = extensions.get("hires_fix"), extensions.get("refiner")
+    found: dict[str, Any] = {}
+    if hires is not None:
+        table = {**HIRES, "hr_upscaler": "upscaler", "denoising_strength": "denoising_strength"}
+        found = {"enable_hr": True, **{theirs: hires[ours] for theirs, ours in table.items() if ours in hires}}
+    if refiner is not None and "checkpoint" in refiner:
+        found |= {f"refiner_{name}": refiner[name] for name in ("checkpoint", "switch_at") if name in refiner}
     return found
 
 
-def _options(table: Mapping[str, str], overrides: Mapping[str, Any]) -> dict[str, Any]:
+def _options(table: Mapping[str, str], fields: Txt2ImgFields) -> dict[str, Any]:
+    overrides = fields.override_settings or {}
     return {ours: overrides[theirs] for theirs, ours in table.items() if theirs in overrides}

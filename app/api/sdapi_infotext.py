@@ -10,6 +10,7 @@ from starlette.requests import Request
 
 from app.access import caller_of
 from app.api.encoded_picture import decoded_picture
+from app.api.sdapi_extensions import extension_fields
 from app.api.sdapi_request import Fields, Txt2ImgFields
 from app.files import read_picture_recipe
 from app.jobs import Resolver, lookups_of
@@ -52,7 +53,7 @@ def with_infotext(fields: Fields, settings: SettingValues, resolver: Resolver) -
     lookups = lookups_of(
         resolver, styles=settings.infotext_styles != "Ignore", checkpoint=not settings.disable_weights_auto_swap
     )
-    said = request_from_infotext(read_infotext_text(fields.infotext), lookups).fields
+    said = request_from_infotext(read_infotext_text(fields.infotext), lookups, resolver.extensions).fields
     given = set(fields.model_fields_set)
     if fields.sampler_name or "sampler_index" in given:
         given |= {"sampler_name", "sampler_index"}
@@ -63,6 +64,8 @@ def with_infotext(fields: Fields, settings: SettingValues, resolver: Resolver) -
         for name, control in controls_of(GenerationRequest).items()
         if control.api in _FIELDS and control.api not in given and name in said and _is_said(name, control, said[name])
     }
+    further = extension_fields(said.get("extensions", {}))
+    filled |= {name: value for name, value in further.items() if name in _FIELDS and name not in given}
     if "styles" in filled:
         filled["styles"] = list(filled["styles"])
     overrides = dict(fields.override_settings or {})

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import psutil
 from fastapi import APIRouter
 
-from app.files import CHECKPOINT, VAE, ModelFile, ModelLibrary
+from app.files import CHECKPOINT, VAE, ModelFile, ModelLibrary, NamedUpscaler, upscalers
 from app.language import Style
-from app.schema.choices import SAMPLER_NAMES, SCHEDULE_NAMES, SamplerName, ScheduleName
+from app.schema.choices import LATENT_MODES, SAMPLER_NAMES, SCHEDULE_NAMES, SamplerName, ScheduleName
 
+_FACTOR = re.compile(r"(?:^|[^0-9a-z])(?:([1-8])x|x([1-8]))(?![0-9a-z])", re.IGNORECASE)
 NO_DEVICE_MEMORY: Mapping[str, Any] = {"error": "unavailable"}
 
 
@@ -40,6 +42,21 @@ def lists_router(
     def sd_vae() -> list[dict[str, Any]]:
         usable = (file for file in library.list(VAE) if file.problem is None)
         return [{"model_name": file.file_name, "filename": str(file.path)} for file in usable]
+
+    @router.get("/upscalers")
+    def known_upscalers() -> list[dict[str, Any]]:
+        return [upscaler_item(one) for one in upscalers(library)]
+
+    @router.get("/latent-upscale-modes")
+    def latent_upscale_modes() -> list[dict[str, str]]:
+        return [{"name": mode} for mode in LATENT_MODES]
+
+    @router.get("/realesrgan-models")
+    def realesrgan_models() -> list[dict[str, Any]]:
+        found = (one for one in upscalers(library) if one.file is not None and one.name.startswith("R-ESRGAN"))
+        return [
+            {"name": one.name, "path": str(one.file.path), "scale": scale_of(one.name)} for one in found if one.file
+        ]
 
     @router.post("/refresh-checkpoints")
     def refresh_checkpoints() -> None:
@@ -111,6 +128,24 @@ def checkpoint_item(file: ModelFile) -> dict[str, Any]:
         "filename": str(file.path),
         "config": str(sidecar) if sidecar.is_file() else None,
     }
+
+
+def upscaler_item(upscaler: NamedUpscaler) -> dict[str, Any]:
+    """An upscaler as A1111 lists it."""
+    file = upscaler.file
+    return {
+        "name": upscaler.name,
+        "model_name": upscaler.name if file else None,
+        "model_path": str(file.path) if file else None,
+        "model_url": None,
+        "scale": scale_of(upscaler.name),
+    }
+
+
+def scale_of(name: str) -> float:
+    """The factor that an upscaler's name tells, 4 where it tells none, as A1111 says; the file is not read."""
+    told = _FACTOR.search(name)
+    return float(told[1] or told[2]) if told else 4.0
 
 
 def host_memory() -> dict[str, float]:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from app.api.sdapi_extensions import EXTENSION_OPTIONS, Keep, hires_values, refiner_values
 from app.schema.choices import AUTOMATIC
 from app.schema.errors import NotServedYet, UnknownChoice, UnknownSetting
 from app.schema.request import GenerationRequest, parse_request
@@ -93,25 +94,30 @@ class Txt2ImgFields(BaseModel):
 Fields = TypeVar("Fields", bound=Txt2ImgFields)
 
 
-def generation_request(fields: Txt2ImgFields, settings: SettingValues) -> GenerationRequest:
-    """The request that the fields and the caller's settings come to.
+def generation_request(fields: Txt2ImgFields, settings: SettingValues, keep: Keep) -> GenerationRequest:
+    """The request that the fields and the caller's settings come to; a picture among them is kept first.
 
-    Raises InvalidField and its kin for values, NotServedYet for what A1111 has and this version does not.
+    keep(data, field=...): stores the bytes of a picture and returns their hash. Raises InvalidField and its kin for
+    values, NotServedYet for what A1111 has and this version does not.
     """
-    return parse_request(request_fields(fields, settings))
+    data = request_fields(fields, settings)
+    if fields.firstphase_width and fields.firstphase_height:
+        data |= {"width": fields.firstphase_width, "height": fields.firstphase_height}
+    return parse_request({**data, "extensions": {**hires_values(fields, keep), **data["extensions"]}})
 
 
 def request_fields(fields: Txt2ImgFields, settings: SettingValues) -> dict[str, Any]:
     """The request's fields that txt2img and img2img share, unchecked. Raises as `generation_request` does."""
     _refuse_unserved(fields)
     overrides = fields.override_settings or {}
-    settings = settings.model_copy(update={option: _overridden(option, value) for option, value in overrides.items()})
+    given = {option: value for option, value in overrides.items() if option not in EXTENSION_OPTIONS}
+    settings = settings.model_copy(update={option: _overridden(option, value) for option, value in given.items()})
     sampler = fields.sampler_name or fields.sampler_index or "Euler"
     data = request_values(settings, sampler)
     for name in ("tiling", "s_churn", "s_tmin", "s_tmax", "s_noise", "s_min_uncond", "eta"):
-        given = getattr(fields, name)
-        if given is not None:
-            data[REQUEST_FIELDS.get(name, name)] = given
+        value = getattr(fields, name)
+        if value is not None:
+            data[REQUEST_FIELDS.get(name, name)] = value
     data |= {
         "prompt": fields.prompt,
         "negative_prompt": fields.negative_prompt,
@@ -130,6 +136,7 @@ def request_fields(fields: Txt2ImgFields, settings: SettingValues) -> dict[str, 
         "seed_resize_width": max(fields.seed_resize_from_w, 0),
         "seed_resize_height": max(fields.seed_resize_from_h, 0),
         "save_images": fields.save_images,
+        "extensions": refiner_values(fields),
     }
     return data
 
@@ -147,10 +154,7 @@ def _overridden(option: str, value: Any) -> Any:
 
 def _refuse_unserved(fields: Txt2ImgFields) -> None:
     wanted: Mapping[str, object] = {
-        "enable_hr": fields.enable_hr,
         "restore_faces": fields.restore_faces,
-        "refiner_checkpoint": fields.refiner_checkpoint not in (None, "", "None"),
-        "firstpass_image": fields.firstpass_image,
         "disable_extra_networks": fields.disable_extra_networks,
     }
     for name, value in wanted.items():

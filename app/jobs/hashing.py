@@ -10,9 +10,16 @@ from app.jobs.job import Job
 from app.jobs.networks import hashed
 from app.jobs.store import Store
 from app.schema.errors import EaselError
-from app.schema.request import FileIdentity
+from app.schema.request import FileIdentity, ResolvedRequest
 
 logger = logging.getLogger(__name__)
+
+
+def lacks_hashes(resolved: ResolvedRequest) -> bool:
+    """Whether a checkpoint or a network of a request is not hashed yet."""
+    return any(
+        one.checkpoint.sha256 is None or not all(use.hash for use in one.networks) for one in resolved.all_passes
+    )
 
 
 @dataclass(frozen=True)
@@ -24,17 +31,23 @@ class AddHashes:
 
     def __call__(self, job: Job) -> Job:
         """The job with the hashes that could be had; a file that was replaced meanwhile goes without."""
-        resolved = job.resolved
-        checkpoint = self._hashed(resolved.checkpoint, CHECKPOINT)
-        vae = self._hashed(resolved.vae, VAE) if resolved.vae else None
-        networks = tuple(hashed(use, self.library) for use in resolved.networks)
-        if (checkpoint, vae, networks) == (resolved.checkpoint, resolved.vae, resolved.networks):
+        resolved = self._with_hashes(job.resolved)
+        if resolved == job.resolved:
             return job
-        job = replace(
-            job, resolved=resolved.model_copy(update={"checkpoint": checkpoint, "vae": vae, "networks": networks})
-        )
+        job = replace(job, resolved=resolved)
         self.store.set_document(job)
         return job
+
+    def _with_hashes(self, resolved: ResolvedRequest) -> ResolvedRequest:
+        """The same with the hashes of its files, those of its further passes included."""
+        return resolved.model_copy(
+            update={
+                "checkpoint": self._hashed(resolved.checkpoint, CHECKPOINT),
+                "vae": self._hashed(resolved.vae, VAE) if resolved.vae else None,
+                "networks": tuple(hashed(use, self.library) for use in resolved.networks),
+                "passes": {name: self._with_hashes(one) for name, one in resolved.passes.items()},
+            }
+        )
 
     def _hashed(self, file: FileIdentity, kind: str) -> FileIdentity:
         if file.sha256 is not None:

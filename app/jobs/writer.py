@@ -16,12 +16,13 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from app.jobs.bus import Told
+from app.jobs.hashing import lacks_hashes
 from app.jobs.job import Job
 from app.jobs.networks import network_entries
 from app.jobs.store import Outcome, Store
 from app.schema.errors import CannotWrite, EaselError, UnexpectedFailure
 from app.schema.events import Failed, ImageReady, Notice, RowFailed, RowFinished
-from app.schema.infotext import picture_entries, write_infotext
+from app.schema.infotext import NO_MODELS, Models, picture_entries, write_infotext
 from app.schema.request import ImagePlan
 
 logger = logging.getLogger(__name__)
@@ -67,6 +68,7 @@ class Writer:
 
     add_hashes: fills in the sha256 of a job's files before its first infotext. abandon: called (on this thread) with
     the id of a job that failed here, so that its other pictures are not made. job_ended: called with each job's id.
+    models: of the extensions whose values infotexts tell.
     """
 
     def __init__(
@@ -78,11 +80,13 @@ class Writer:
         extra_entries: Callable[[ImagePlan], Iterable[tuple[str, str]]] = lambda plan: (),
         abandon: Callable[[str], None] = lambda job: None,
         job_ended: Callable[[str], None] = lambda job: None,
+        models: Models = NO_MODELS,
     ) -> None:
         self._store = store
         self._files = files
         self._add_hashes = add_hashes
         self._extra_entries = extra_entries
+        self._models = models
         self.abandon = abandon
         self.job_ended = job_ended
         self._tasks: queue.Queue[Callable[[], None] | None] = queue.Queue(MOST_WAITING)
@@ -171,12 +175,12 @@ class Writer:
         self._settle(plan.job, plan.image, "saved", ready=ready, seconds=finished.seconds, notices=told)
 
     def _saved(self, work: _Work, plan: ImagePlan, finished: RowFinished) -> ImageReady:
-        resolved = work.job.resolved
-        if resolved.checkpoint.sha256 is None or not all(use.hash for use in resolved.networks):
+        if lacks_hashes(work.job.resolved):
             work.job = self._add_hashes(work.job)
         plan = plan._replace(resolved=work.job.resolved)
-        said = (*network_entries(plan.resolved.networks), *self._extra_entries(plan), *finished.facts)
-        entries = picture_entries(plan, said)
+        networks = dict.fromkeys(use for one in plan.resolved.all_passes for use in one.networks)
+        said = (*network_entries(tuple(networks)), *self._extra_entries(plan), *finished.facts)
+        entries = picture_entries(plan, said, self._models)
         infotext = write_infotext(plan.resolved.request.prompt, plan.resolved.request.negative_prompt, entries)
         for path in self._files.names(plan, finished):
             ready = ImageReady(

@@ -85,6 +85,7 @@ def open_workshop(options: LaunchOptions) -> Iterator[Workshop]:
             add_hashes=AddHashes(library, store) if not options.no_hashing else lambda job: job,
             extra_entries=registry.image_saving,
             job_ended=registry.job_finished,
+            models=dict(registry.owners("register_controls")),
         )
         worker = Worker(store, bus, writer, inflight, functools.partial(make_engine, options, extensions, blobs))
         styles = styles_of(options, folders)

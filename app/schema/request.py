@@ -211,8 +211,8 @@ class ResolvedRequest(BaseModel):
     prompt and negative_prompt of `request` hold the text after styles and comments.
     checkpoint_name: file stem, as written to the infotext. schedule_label: as printed ('Karras' for DPM++ 2M).
     networks: those that the prompts name, in order. missing_networks: names in tags that no file answers to.
-    upscalers: the files of those that the request names, by name. passes: what further passes of the picture ask for, by
-    the extension that makes them.
+    upscalers: the files of those that the request names, by name. passes: what further passes of the picture ask for,
+    by the extension that makes them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -226,6 +226,11 @@ class ResolvedRequest(BaseModel):
     missing_networks: tuple[str, ...] = ()
     upscalers: dict[str, FileIdentity] = Field(default_factory=dict)
     passes: dict[str, ResolvedRequest] = Field(default_factory=dict)
+
+    @property
+    def all_passes(self) -> tuple[ResolvedRequest, ...]:
+        """This one and its further passes, and theirs."""
+        return (self, *(one for further in self.passes.values() for one in further.all_passes))
 
 
 class ImagePlan(NamedTuple):

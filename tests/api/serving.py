@@ -20,7 +20,9 @@ from app.api import (
     pictures_router,
     sdapi_router,
 )
+from app.extension_host import ExtensionHost
 from app.files import Blobs, Folders, Images, ModelLibrary, Thumbnails
+from app.hooks import Registry
 from app.jobs import (
     AddHashes,
     Bus,
@@ -47,6 +49,7 @@ SHAPES = {
     "first_stage_model.decoder.conv_in.weight": (8, 4, 3, 3),
     "cond_stage_model.transformer.text_model.embeddings.token_embedding.weight": (8, 768),
 }
+EXTENSIONS = Path(__file__).parents[2] / "extensions"
 assert SD1_TEXT.keys() <= SHAPES.keys()
 
 
@@ -87,7 +90,11 @@ def build_server(
     store = Store(folders.state / "jobs.sqlite3", bus.publish)
     inflight = Inflight(folders.state / "inflight")
     images = Images(folders)
-    writer = Writer(store, PicturesBySettings(images, settings), add_hashes=AddHashes(library, store))
+    registry = Registry()
+    ExtensionHost([EXTENSIONS], registry).load()
+    extensions = dict(registry.owners("register_controls"))
+    pictures = PicturesBySettings(images, settings)
+    writer = Writer(store, pictures, add_hashes=AddHashes(library, store), models=extensions)
     worker = Worker(store, bus, writer, inflight, make_engine)
     styles = StyleBook([folders.data / "styles.csv"])
     blobs = Blobs(folders.state / "pictures")
@@ -97,6 +104,8 @@ def build_server(
         default_checkpoint=lambda: settings.values().sd_model_checkpoint,
         styles=styles,
         require_picture=blobs.require,
+        extensions=extensions,
+        passes=dict(registry.owners("register_passes")),
     )
     jobs = Jobs(folders.data, store, bus, worker, resolver)
     recover(store, inflight, images.is_whole)

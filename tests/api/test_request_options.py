@@ -22,7 +22,7 @@ CHANGED = {
 
 
 def request(**fields: object) -> GenerationRequest:
-    return generation_request(Txt2ImgFields.model_validate(fields), FACTORY)
+    return generation_request(Txt2ImgFields.model_validate(fields), FACTORY, keep=str)
 
 
 def another(option: str) -> object:

@@ -130,7 +130,9 @@ ALIASES: Final[Mapping[str, str]] = {
 """Other spellings in small letters. A1111 itself writes `Beta schedule alpha` and reads the other."""
 
 
-OTHER_KEYS: Final = ("Version", "Model", "VAE hash", "Eta DDIM", "First pass size", "Refiner")
+SHARED: Final = frozenset({"Denoising strength"})
+"""Keys of the request that an extension has too, and says where the request itself does not."""
+OTHER_KEYS: Final = ("Version", "Model", "VAE hash", "Eta DDIM", "First pass size")
 """Keys that are read although no Control has them."""
 
 

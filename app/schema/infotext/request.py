@@ -11,13 +11,16 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from app.schema.choices import find_sampler
+from app.schema.control import controls_of
 from app.schema.errors import EaselError, UnknownChoice
 from app.schema.infotext.files import find_checkpoint, find_vae
 from app.schema.infotext.keys import (
+    A1111_DEFAULTS,
     ABSENT,
     ALWAYS_WRITTEN,
     EXTENSION_SETTINGS,
     NO_MODELS,
+    SHARED,
     Models,
     Place,
     checked,
@@ -93,7 +96,7 @@ def request_from_infotext(
     _read_controls(reading, infotext, known)
     if "mask_blur_x" in reading.fields:  # the one number stands for both
         reading.fields["mask_blur_y"] = reading.fields["mask_blur_x"]
-    _read_extensions(reading, known, models)
+    _read_extensions(reading, known, models, lookups)
     if infotext.program not in _ALL_ALIKE:
         reading.note("", f"Made with {infotext.program}: the picture will be similar, not the same.")
     leftover = {key: value for key, value in infotext.fields.items() if key not in reading.used}
@@ -212,10 +215,17 @@ def _eta_key(reading: _Reading) -> str:
     return "Eta DDIM" if timestep and "Eta DDIM" in reading.said else "Eta"
 
 
-def _read_extensions(reading: _Reading, known: Mapping[str, Place], models: Models) -> None:
+def _read_extensions(reading: _Reading, known: Mapping[str, Place], models: Models, lookups: Lookups) -> None:
     data: dict[str, dict[str, Any]] = {}
     for name, model in models.items():
         given = {place.field: key for key, place in known.items() if place.model == name and key in reading.said}
+        controls = controls_of(model)
+        if given:
+            keys = {field_name: control.infotext or "" for field_name, control in controls.items()}
+            given |= {one: key for one, key in keys.items() if key in SHARED and key in reading.said}
+        for field_name, key in list(given.items()):
+            if controls[field_name].choices == "checkpoints" and not _find_further(reading, key, lookups):
+                del given[field_name]
         values, wrong = checked(model, {field_name: reading.said[key] for field_name, key in given.items()})
         if values:
             data[name] = model.model_validate(values).model_dump(mode="json", include=set(values))
@@ -226,6 +236,21 @@ def _read_extensions(reading: _Reading, known: Mapping[str, Place], models: Mode
         data[name] = {**data.get(name, {}), **values}
     if data:
         reading.fields["extensions"] = data
+
+
+def _find_further(reading: _Reading, key: str, lookups: Lookups) -> bool:
+    """Whether the checkpoint of a further pass is here; if so, under the name that it has here."""
+    wanted = reading.said[key]
+    if wanted == str(A1111_DEFAULTS.get(key)):
+        return True
+    name, _, short_hash = wanted.removesuffix("]").rpartition(" [")
+    file = find_checkpoint({"Model hash": short_hash, "Model": name} if name else {"Model": wanted}, lookups.checkpoint)
+    if file.found:
+        reading.said[key] = file.found
+        return True
+    reading.use(key)
+    reading.note(key, f"{key}: the checkpoint {wanted} is not here; it is left out.")
+    return False
 
 
 def _extension_settings(reading: _Reading) -> dict[str, dict[str, Any]]:

@@ -23,6 +23,7 @@ from app.schema.infotext.keys import (
     NO_MODELS,
     ORDER,
     OTHER_KEYS,
+    SHARED,
     Models,
     checked,
     places,
@@ -30,7 +31,7 @@ from app.schema.infotext.keys import (
 from app.schema.infotext.pairs import KEY
 from app.schema.infotext.text import PROGRAM, PROMPT_LINES, Entry
 from app.schema.picture_fields import MASK_FIELDS, PictureFields
-from app.schema.request import GenerationRequest, ImagePlan
+from app.schema.request import GenerationRequest, ImagePlan, ResolvedRequest
 
 Entries = dict[str, str | int | float | None]
 
@@ -54,7 +55,7 @@ def picture_entries(plan: ImagePlan, facts: Iterable[tuple[str, str]] = (), mode
         **_redrawing_entries(plan.resolved.request),
         "Schedule type": plan.resolved.schedule_label,
         **_file_entries(plan),
-        **_extension_entries(request, models),
+        **_extension_entries(plan, models),
     }
     entries = {**_joined_sizes(entries), **dict(facts)}
     order = {key: number for number, key in enumerate(ORDER)}
@@ -81,20 +82,28 @@ def picture_request(plan: ImagePlan) -> GenerationRequest:
         "variation_seed": plan.variation_seed if varied else -1,
         "sampler": sampler,
         "schedule": schedule,
-        "checkpoint": _checkpoint(plan),
+        "checkpoint": _checkpoint(resolved),
         "vae": _vae(plan),
+        "extensions": _extensions(resolved),
     }
-    silent = (*_idle(request), *_unread(request, sampler, schedule))
+    silent = (*_idle(resolved), *_unread_by_all(resolved))
     neutral |= {name: GenerationRequest.model_fields[name].default for name in silent}
     if not resized:
         neutral |= {"seed_resize_width": 0, "seed_resize_height": 0}
-    if not _reads_eta(sampler) or request.eta == _own_eta(sampler):
+    samplers = [_names(one.request)[0] for one in resolved.all_passes]
+    if not any(map(_reads_eta, samplers)) or all(request.eta == _own_eta(one) for one in samplers):
         neutral["eta"] = None
-    if not _draws_noise(request, sampler):
+    if not any(_draws_noise(request, one) for one in samplers):
         neutral["noise_seed_delta"] = 0
     if not request.extensions and not any(bracket in request.prompt + request.negative_prompt for bracket in "(["):
         neutral["emphasis"] = "Original"
     return request.model_copy(update=neutral)
+
+
+def _unread_by_all(resolved: ResolvedRequest) -> set[str]:
+    """The fields that no pass of a picture reads."""
+    passes = [one.request for one in resolved.all_passes]
+    return set.intersection(*(set(_unread(one, *_names(one))) for one in passes))
 
 
 def _unread(request: GenerationRequest, sampler: str, schedule: str) -> Iterator[str]:
@@ -142,10 +151,13 @@ def _redrawing_entries(request: GenerationRequest) -> Entries:
     return entries
 
 
-def _idle(request: GenerationRequest) -> Iterable[str]:
+def _idle(resolved: ResolvedRequest) -> Iterable[str]:
     """The fields of redrawing that do not act on this picture; which picture and mask it was an infotext cannot say."""
+    request = resolved.request
     if not request.init_images:
-        return PictureFields.model_fields
+        # A pass over a latent reads no more of them than this.
+        read = {"extra_noise"} if any(one.request.exact_steps for one in resolved.passes.values()) else set()
+        return [name for name in PictureFields.model_fields if name not in read]
     # Whether the model is one for editing only the run knows, which tells the picture's own scale.
     always = ("init_images", "image_cfg_scale")
     if request.mask is None:
@@ -165,12 +177,13 @@ def _file_entries(plan: ImagePlan) -> Entries:
     }
 
 
-def _extension_entries(request: GenerationRequest, models: Models) -> Entries:
+def _extension_entries(plan: ImagePlan, models: Models) -> Entries:
     entries: Entries = {}
     unsaid: dict[str, Any] = {}
-    for name, values in request.extensions.items():
+    free = frozenset() if plan.resolved.request.init_images else SHARED
+    for name, values in picture_request(plan).extensions.items():
         model = models.get(name)
-        said = _said(model, values, _RESERVED | entries.keys()) if model is not None else {}
+        said = _said(model, values, (_RESERVED - free) | entries.keys()) if model is not None else {}
         silent = _silent(model, values, said) if model is not None else frozenset()
         written = {key: values[field] for key, field in said.items() if key not in silent}
         entries |= {key: value for key, value in written.items() if isinstance(value, str | int | float)}
@@ -230,8 +243,20 @@ def _joined_sizes(entries: Entries) -> Entries:
     return joined
 
 
-def _checkpoint(plan: ImagePlan) -> str:
-    name, sha256 = plan.resolved.checkpoint_name, plan.resolved.checkpoint.sha256
+def _extensions(resolved: ResolvedRequest) -> dict[str, dict[str, Any]]:
+    """The extensions' values; the checkpoint of a further pass is called as infotexts do."""
+    found = {}
+    for name, values in resolved.request.extensions.items():
+        further = resolved.passes.get(name)
+        renamed = {further.request.checkpoint: _checkpoint(further)} if further else {}
+        found[name] = {
+            field: renamed.get(value, value) if isinstance(value, str) else value for field, value in values.items()
+        }
+    return found
+
+
+def _checkpoint(resolved: ResolvedRequest) -> str:
+    name, sha256 = resolved.checkpoint_name, resolved.checkpoint.sha256
     return f"{name} [{sha256[:10]}]" if sha256 else name
 
 
