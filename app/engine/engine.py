@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import torch
+from PIL import Image
 
 from app.engine.pipeline_manager import PipelineManager, Tell
 from app.engine.row import ModelChoice, Row
@@ -34,7 +36,7 @@ from app.schema.events import (
     RowPreviewed,
 )
 from app.schema.memory import ModelMemory
-from app.schema.request import ImagePlan
+from app.schema.request import FileIdentity, ImagePlan
 
 logger = logging.getLogger(__name__)
 
@@ -120,6 +122,25 @@ class Engine:
     def unpin(self, path: str) -> None:
         """They go when their turn comes."""
         self._pipelines.unpin(path)
+
+    def lend(self) -> None:
+        """Frees the device for a training; no picture is in flight. The next one brings its model back."""
+        self._upscalers.clear()
+        self._pipelines.lend()
+
+    def enlarged(
+        self,
+        picture: Image.Image,
+        upscaler: str,
+        file: FileIdentity | None,
+        width: int,
+        height: int,
+        tell: Callable[[int, int], None],
+    ) -> Image.Image:
+        """An RGB picture that belongs to no row, at width x height. tell: as in `UpscalerShelf.enlarged`; it may raise."""
+        pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)
+        larger = self._upscalers.enlarged(pixels, upscaler, file, width, height, tell)
+        return Image.fromarray(larger.permute(1, 2, 0).contiguous().numpy())
 
     def skip(self, job: str) -> None:
         """The job's pictures in flight end with what they have; those not begun are made as usual."""

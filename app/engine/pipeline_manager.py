@@ -194,14 +194,21 @@ class PipelineManager:
 
     def unload(self, path: str | None) -> None:
         """Drops what comes from a file, pinned or not; None: all that is not pinned."""
-        for one in list(self._kept.values()):
-            if one.path == path or (path is None and one.path not in self._pinned):
-                self._drop(one)
+        self._drop_all(one for one in self._kept.values() if one.path == path or (path is None and self._is_free(one)))
         self._give_back()
 
     def release(self) -> None:
         """Drops all that is not pinned and gives the memory back."""
         self.unload(None)
+
+    def lend(self) -> None:
+        """Frees a device of its own for another process: all goes to the machine's memory, or where that has no room
+        and it is not pinned, out of memory."""
+        if self._card is None:
+            return
+        pinned = {key for key, one in self._kept.items() if one.path in self._pinned}
+        self._empty_device(self._card.budget + 1, (), pinned)
+        self._give_back()
 
     def bytes(self) -> int:
         """What all kept models are charged with, in bytes."""

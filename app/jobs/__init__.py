@@ -11,7 +11,7 @@ from app.jobs.lookups import answers_to, lookups_of, network_with_hash
 from app.jobs.networks import LibraryWords
 from app.jobs.pictures import PicturesBySettings
 from app.jobs.recovery import recover
-from app.jobs.resolve import Resolver
+from app.jobs.resolve import Resolver, identity_of
 from app.jobs.store import QueueEntry, Store
 from app.jobs.watch import AsyncWatch, Watch
 from app.jobs.worker import Worker
@@ -40,6 +40,7 @@ __all__ = [
     "Worker",
     "Writer",
     "answers_to",
+    "identity_of",
     "lookups_of",
     "network_with_hash",
     "read_holder",

@@ -54,6 +54,24 @@ MIGRATIONS: tuple[str, ...] = (
     );
     CREATE INDEX events_by_job ON events (job, id);
     """,
+    """
+    CREATE TABLE trainings (
+        sequence  INTEGER PRIMARY KEY AUTOINCREMENT,
+        id        TEXT NOT NULL UNIQUE,
+        owner     TEXT NOT NULL,
+        state     TEXT NOT NULL,
+        wish      TEXT NOT NULL DEFAULT 'go',
+        version   INTEGER NOT NULL,
+        document  TEXT NOT NULL,
+        folder    TEXT NOT NULL,
+        submitted REAL NOT NULL,
+        started   REAL,
+        ended     REAL,
+        deaths    INTEGER NOT NULL DEFAULT 0,
+        death_at  INTEGER NOT NULL DEFAULT -1
+    );
+    CREATE INDEX trainings_by_state ON trainings (state, sequence)
+    """,
 )
 """MIGRATIONS[n] takes the tables from version n to version n + 1."""
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from PIL.Image import Image
+
 from app.schema.events import RowEvent
 from app.schema.memory import ModelMemory
-from app.schema.request import ImagePlan
+from app.schema.request import FileIdentity, ImagePlan
 
 BeforeGroup = Callable[[list[tuple[str, int, int]]], None]
 """Told (job, image, effects done) of the rows that run next."""
@@ -71,6 +73,23 @@ class Engine(Protocol):
 
     def unpin(self, path: str) -> None:
         """They go when their turn comes."""
+        ...
+
+    def lend(self) -> None:
+        """Frees the device for a training; asked only when no picture is left."""
+        ...
+
+    def enlarged(
+        self,
+        picture: Image,
+        upscaler: str,
+        file: FileIdentity | None,
+        width: int,
+        height: int,
+        tell: Callable[[int, int], None],
+    ) -> Image:
+        """An RGB picture at width x height by an upscaler. file: of its network, None for those without one. tell: is told
+        tiles done and in all, and may raise to end the work. Raises what the upscaler deserves."""
         ...
 
     def close(self) -> None:

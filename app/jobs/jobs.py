@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from app.jobs.bus import Bus, Told
+from app.jobs.engine import Engine
 from app.jobs.job import Job
 from app.jobs.store import QueueEntry, Store
 from app.jobs.watch import AsyncWatch, Watch
@@ -21,6 +24,7 @@ from app.schema.events import Failed, Preview, Progress
 from app.schema.memory import ModelMemory
 from app.schema.request import GenerationRequest, ResolvedRequest
 
+T = TypeVar("T")
 Resolve = Callable[[GenerationRequest], ResolvedRequest]
 
 
@@ -161,6 +165,11 @@ class Jobs:
     def unpin(self, path: str) -> None:
         """They go when their turn comes."""
         self._worker.order(ModelOrder("unpin", path))
+
+    def ask(self, act: Callable[[Engine], T]) -> Future[T]:
+        """Has something done with the engine on its own thread, between two groups of work. The answer is cancelled when
+        the program ends before its turn."""
+        return self._worker.ask(act)
 
     def image_file(self, id: str, index: int, owner: str | None = None) -> Path:
         """The file of a saved picture. Raises PictureNotFound when it was not made or is gone."""

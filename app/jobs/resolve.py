@@ -15,7 +15,7 @@ from pydantic import BaseModel, JsonValue, ValidationError
 from app.files import CHECKPOINT, VAE, ModelFile, ModelLibrary, find_upscaler
 from app.jobs.networks import networks_of
 from app.language import Reading, Style, Timing, Tokenizer, final_prompts, plan_texts
-from app.schema.choices import AUTOMATIC, find_sampler, find_schedule, split_sampler_name
+from app.schema.choices import AUTOMATIC, NO_UPSCALER, find_sampler, find_schedule, split_sampler_name
 from app.schema.control import controls_of
 from app.schema.errors import EaselError, InvalidField, ModelNotFound, UnknownChoice
 from app.schema.infotext import Models
@@ -79,6 +79,7 @@ class Resolver:
                 "seed": self.draw_seed() if request.seed == -1 else request.seed,
                 "variation_seed": self.draw_seed() if request.variation_seed == -1 else request.variation_seed,
                 "precision": self.precision(request.precision),
+                "resize_upscaler": find_upscaler(self.library, request.resize_upscaler or NO_UPSCALER).name,
                 "extensions": self._extensions(request, styles),
             }
         )

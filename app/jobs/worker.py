@@ -9,15 +9,18 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from app.jobs.bus import Bus, Told
 from app.jobs.engine import Engine, MakeEngine
 from app.jobs.expand import expand
 from app.jobs.inflight import Inflight
 from app.jobs.job import Job
+from app.jobs.lease import DeviceLease
 from app.jobs.preview import preview_event
 from app.jobs.progress import ProgressMeter
 from app.jobs.store import Store
@@ -39,6 +42,8 @@ from app.schema.request import ImagePlan
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 MOST_OWNERS = 4
 RETRY = 5.0
 """Seconds until the job table is read again after it could not be (a full disk)."""
@@ -56,6 +61,13 @@ class ModelOrder(NamedTuple):
 
     what: Literal["unload", "reload", "pin", "unpin"]
     path: str | None = None
+
+
+class Errand(NamedTuple):
+    """What the engine's thread is asked to do with the engine between two groups, for somebody who waits."""
+
+    act: Callable[[Engine], Any]
+    answer: Future[Any]
 
 
 @dataclass
@@ -79,6 +91,7 @@ class Worker:
         inflight: Inflight,
         make_engine: MakeEngine,
         *,
+        lease: DeviceLease | None = None,
         most_owners: int = MOST_OWNERS,
     ) -> None:
         self._store = store
@@ -86,10 +99,12 @@ class Worker:
         self._writer = writer
         self._inflight = inflight
         self._make_engine = make_engine
+        self._lease = lease or DeviceLease()
         self._most_owners = most_owners
         self._engine: Engine | None = None
         self._running: dict[str, _Running] = {}
         self._orders: deque[Order | ModelOrder] = deque()
+        self._errands: deque[Errand] = deque()
         self._pinned: dict[str, None] = {}
         self._memory = ModelMemory()
         self._bell = threading.Event()
@@ -97,6 +112,7 @@ class Worker:
         self._warm = False
         self._loading = False
         self._closing = False
+        self._ended = False
         self._watched: set[str] = set()
         self._last_served: dict[str, int] = {}
         self._served = 0
@@ -127,6 +143,16 @@ class Worker:
         self._orders.append(order)
         self._bell.set()
 
+    def ask(self, act: Callable[[Engine], T]) -> Future[T]:
+        """Has something done with the engine, which is made if need be; one errand between two groups, so that jobs and
+        errands interleave. The answer is cancelled when the worker closes before its turn."""
+        answer: Future[T] = Future()
+        self._errands.append(Errand(act, answer))
+        self._bell.set()
+        if self._ended:
+            self._drop_errands()
+        return answer
+
     def close(self) -> None:
         """Ends after the group that runs now; jobs that are not over go on at the next start."""
         self._closing = True
@@ -150,6 +176,8 @@ class Worker:
                 self._inflight.clear()
                 self._bell.wait(patience)
                 self._look_for_jobs = True
+        self._ended = True
+        self._drop_errands()
         if self._engine is not None:
             self._engine.close()
 
@@ -157,9 +185,18 @@ class Worker:
         """One round; False when there is nothing to do until somebody rings."""
         while self._orders:
             self._obey(self._orders.popleft())
+        if not self._running and self._lease.due():
+            if self._engine is not None:
+                self._engine.lend()
+                self._memory = self._engine.memory()
+            self._lease.granted()
         if self._look_for_jobs:
             self._look_for_jobs = False
             self._claim_jobs()
+        if self._errands and self._lease.may_draw():
+            self._run_errand(self._errands.popleft())
+            if self._errands:
+                self._bell.set()
         if self._engine is None:
             if self._warm and not self._running:
                 self._warm = False
@@ -174,10 +211,23 @@ class Worker:
             logger.exception("The engine broke down")
             self._break_down(UnexpectedFailure(f"The engine broke down: {error}.", hint="The log says more."))
             return True
+        self._lease.drawn()
         for event in events:
             self._take(event)
         self._memory = self._engine.memory()
         return True
+
+    def _run_errand(self, errand: Errand) -> None:
+        if not errand.answer.set_running_or_notify_cancel():
+            return
+        try:
+            errand.answer.set_result(errand.act(self._engine_made()))
+        except Exception as error:  # noqa: BLE001 - it is told to whoever waits for the answer
+            errand.answer.set_exception(error)
+
+    def _drop_errands(self) -> None:
+        while self._errands:
+            self._errands.popleft().answer.cancel()
 
     def _obey(self, order: Order | ModelOrder) -> None:
         if isinstance(order, ModelOrder):
@@ -215,7 +265,7 @@ class Worker:
         while len(self._running) < self._most_owners:
             owners = {running.job.owner for running in self._running.values()}
             queued = self._store.oldest_queued(owners)
-            if not queued:
+            if not queued or not self._lease.may_draw():
                 return
             id, owner = min(queued, key=lambda entry: self._last_served.get(entry[1], -1))
             self._served += 1

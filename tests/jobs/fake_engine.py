@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from PIL.Image import Image, Resampling
+
 from app.schema.events import (
     Loading,
     ModelLoading,
@@ -22,7 +24,7 @@ from app.schema.events import (
     RowPreviewed,
 )
 from app.schema.memory import ModelInMemory, ModelMemory
-from app.schema.request import ImagePlan
+from app.schema.request import FileIdentity, ImagePlan
 
 
 def picture(seed: int, width: int, height: int) -> bytes:
@@ -55,6 +57,7 @@ class FakeEngine:
         self.listener: Callable[[RowEvent], None] = lambda event: None
         self.paths = ["models/formula.safetensors"]
         self.pinned: list[str] = []
+        self.lent = 0
 
     @property
     def idle(self) -> bool:
@@ -99,6 +102,24 @@ class FakeEngine:
 
     def unpin(self, path: str) -> None:
         self.pinned.remove(path)
+
+    def lend(self) -> None:
+        self.lent += 1
+
+    def enlarged(
+        self,
+        picture: Image,
+        upscaler: str,
+        file: FileIdentity | None,
+        width: int,
+        height: int,
+        tell: Callable[[int, int], None],
+    ) -> Image:
+        """By Pillow; 'Nearest' as such, all others as Lanczos."""
+        tell(0, 2)
+        tell(1, 2)
+        filters = {"Nearest": Resampling.NEAREST}
+        return picture.resize((width, height), filters.get(upscaler, Resampling.LANCZOS))
 
     def close(self) -> None:
         self.rows.clear()

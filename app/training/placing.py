@@ -1,0 +1,78 @@
+"""Placing: a training's file goes from the outbox to its model folder, whole, with preview and sidecar.
+
+Does the same once more without harm: a run that was killed in between finds its own file there and is content.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+from app.files.hashes import sha256_of
+from app.files.sidecars import PREVIEW_ENDINGS
+from app.files.whole_file import aside_of, cannot_write, flush_folder, write_whole
+from app.schema.training_run import TrainingRun
+
+_SIDE_BY_SIDE = ("textual_inversion", "hypernetwork")
+"""Methods whose previews end in .preview.png, as in A1111: beside embeddings a plain .png would be an embedding."""
+_MOST_NAMES = 1000
+
+
+def placed(made: Path, run: TrainingRun, sample: Path | None) -> Path:
+    """Where the file is now. sample: becomes its preview where it has none. Raises DiskFull, CannotWrite.
+
+    A file of the same name is replaced where the request allows it; else this one gets a number.
+    """
+    path = _moved(made, run)
+    base = path.with_suffix("")
+    shows = any(
+        base.with_name(f"{base.name}{middle}{end}").exists() for middle in ("", ".preview") for end in PREVIEW_ENDINGS
+    )
+    if sample is not None and not shows:
+        middle = ".preview" if run.request.method in _SIDE_BY_SIDE else ""
+        write_whole(base.with_name(f"{base.name}{middle}.png"), sample.read_bytes())
+    sidecar = base.with_name(f"{base.name}.json")
+    if not sidecar.exists():
+        write_whole(sidecar, json.dumps(_sidecar(run), ensure_ascii=False, indent=4).encode())
+    return path
+
+
+def _moved(made: Path, run: TrainingRun) -> Path:
+    wanted = Path(run.destination + made.suffix)
+    digest = sha256_of(made)
+    aside = aside_of(wanted.with_name(f"{wanted.name}.{run.id}"))
+    try:
+        wanted.parent.mkdir(parents=True, exist_ok=True)
+        for path in [wanted, *(wanted.with_stem(f"{wanted.stem}-{number}") for number in range(2, _MOST_NAMES))]:
+            if path.is_file() and sha256_of(path) == digest:
+                return path
+            if path.exists() and not run.request.overwrite:
+                continue
+            shutil.copyfile(made, aside)
+            with aside.open("rb+") as file:
+                os.fsync(file.fileno())
+            aside.replace(path)
+            flush_folder(path.parent)
+            return path
+    except OSError as error:
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
+        raise cannot_write(wanted, error) from error
+    raise cannot_write(wanted, FileExistsError(f"there are {_MOST_NAMES} files of that name"))
+
+
+def _sidecar(run: TrainingRun) -> dict[str, str]:
+    """A1111's user metadata: the trigger for the card's prompt, and the run's settings."""
+    request = run.request
+    changed = {
+        name: value
+        for name, value in request.model_dump(mode="json").items()
+        if value != type(request).model_fields[name].get_default() and name not in ("version", "data", "class_data")
+    }
+    words = ", ".join(f"{name}: {value}" for name, value in changed.items())
+    trigger = " ".join(filter(None, (request.trigger, request.class_words)))
+    told = {"description": f"Trained on {run.checkpoint_name}.", "notes": words}
+    return told | ({"activation text": trigger} if trigger and request.method != "textual_inversion" else {})
