@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
-from app.schema.events import Event, Preview, Progress
+from app.schema.events import Event, Preview, Progress, TrainingProgress
 
 LIVE = ("progress", "preview", "training")
 LOOK_LASTS = 5.0
@@ -111,6 +111,12 @@ class Bus:
             progress.event if progress is not None and isinstance(progress.event, Progress) else None,
             preview.event if preview is not None and isinstance(preview.event, Preview) else None,
         )
+
+    def latest_training(self, job: str) -> TrainingProgress | None:
+        """The latest figures of a training, None where there are none."""
+        with self._lock:
+            told = self._live.get(job, {}).get("training")
+        return told.event if told is not None and isinstance(told.event, TrainingProgress) else None
 
     def look(self, job: str) -> None:
         """Somebody asked for the job's preview just now: one who asks again and again is as good as a watcher."""

@@ -62,7 +62,7 @@ class Resolver:
         if request.mask is not None:
             self.require_picture(request.mask, "mask")
         checkpoint = self.checkpoint(request.checkpoint)
-        vae = self._vae(request.vae, checkpoint)
+        vae = self.vae(request.vae, checkpoint)
         styles = list(self.styles()) if request.styles else []
         prompt, negative_prompt = final_prompts(
             request.prompt, request.negative_prompt, request.styles, styles, comments=request.prompt_comments
@@ -186,7 +186,8 @@ class Resolver:
     def _usable(self) -> list[ModelFile]:
         return [file for file in self.library.list(CHECKPOINT) if file.problem is None]
 
-    def _vae(self, name: str, checkpoint: ModelFile) -> ModelFile | None:
+    def vae(self, name: str, checkpoint: ModelFile) -> ModelFile | None:
+        """The file that a VAE's name means for a checkpoint; None for the checkpoint's own."""
         if name == AUTOMATIC:
             return self.library.vae_of(checkpoint)
         return None if name in BUILT_IN else self.library.find(name, VAE)

@@ -11,10 +11,30 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from app.jobs.bus import LIVE, Bus, Told
-from app.jobs.store import Store
+
+
+class Watchable(Protocol):
+    """What can be over: a job, a training."""
+
+    @property
+    def over(self) -> bool:
+        """True when nothing more will come of it."""
+        ...
+
+
+class EventStore(Protocol):
+    """Where the events of jobs or of trainings are stored."""
+
+    def get(self, id: str) -> Watchable:
+        """Raises where there is none."""
+        ...
+
+    def events_after(self, job: str, after: int = 0, /) -> list[Told]:
+        """The stored events with ids above `after`."""
+        ...
 
 
 def _left(give_up: float | None) -> float | None:
@@ -24,7 +44,9 @@ def _left(give_up: float | None) -> float | None:
 class _Reader:
     """Joins what is stored with what arrives."""
 
-    def __init__(self, store: Store, bus: Bus, job: str, after: int, wake: Callable[[], None], previews: bool) -> None:
+    def __init__(
+        self, store: EventStore, bus: Bus, job: str, after: int, wake: Callable[[], None], previews: bool
+    ) -> None:
         self._store = store
         self._bus = bus
         self._job = job
@@ -60,7 +82,7 @@ class _Reader:
 class Watch:
     """For threads: `with jobs.watch(id) as watch: while not watch.over: for told in watch.take(1.0): ...`"""
 
-    def __init__(self, store: Store, bus: Bus, job: str, after: int, previews: bool) -> None:
+    def __init__(self, store: EventStore, bus: Bus, job: str, after: int, previews: bool) -> None:
         self._bell = threading.Event()
         self._bell.set()
         self._reader = _Reader(store, bus, job, after, self._bell.set, previews)
@@ -92,7 +114,7 @@ class Watch:
 class AsyncWatch:
     """The same for an asyncio loop; made and used on it."""
 
-    def __init__(self, store: Store, bus: Bus, job: str, after: int, previews: bool) -> None:
+    def __init__(self, store: EventStore, bus: Bus, job: str, after: int, previews: bool) -> None:
         self._loop = asyncio.get_running_loop()
         self._bell = asyncio.Event()
         self._bell.set()

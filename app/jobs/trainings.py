@@ -1,0 +1,204 @@
+"""Trainings: the one door to trainings for the page, the API and the command line.
+
+Submits, answers, stops and lets watch; any thread may call. `owner` narrows to one person's trainings, None sees all.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from app.files import Folders
+from app.files.folders import CHECKPOINT, EMBEDDING, HYPERNETWORK, LORA
+from app.files.run_folder import RunFolder
+from app.files.run_log import Entry, read_log
+from app.jobs.bus import Bus
+from app.jobs.job import new_job_id
+from app.jobs.resolve import Resolver, identity_of
+from app.jobs.training import Training, TrainingWish
+from app.jobs.training_store import TrainingStore
+from app.jobs.training_supervisor import TrainingSupervisor
+from app.jobs.watch import AsyncWatch, Watch
+from app.schema.errors import DiskFull, PictureNotFound, TrainingNotFound, TrainingProblem
+from app.schema.events import TrainingProgress
+from app.schema.training import TrainingRequest
+from app.schema.training_run import PictureFacts, PlanFacts, TrainingRun
+
+KINDS = {
+    "lora": LORA,
+    "textual_inversion": EMBEDDING,
+    "hypernetwork": HYPERNETWORK,
+    "dreambooth": CHECKPOINT,
+}
+"""Where each method's file goes."""
+SUFFIXES = (".safetensors", ".pt", ".ckpt")
+_NAME = re.compile(r"[^\x00-\x1f/\\:*?\"<>|.\s][^\x00-\x1f/\\:*?\"<>|]{0,99}")
+
+
+class Planner(Protocol):
+    """What is known of a training before it starts. Both raise TrainingProblem naming the field at fault."""
+
+    def plan(self, run: TrainingRun) -> PlanFacts:
+        """Reads the data and the checkpoint's shapes."""
+        ...
+
+    def pictures(self, request: TrainingRequest) -> list[PictureFacts]:
+        """The pictures of the request's data folder as they would be used."""
+        ...
+
+
+class Trainings:
+    """threads: that torch computes a training with. device: as the flags name it."""
+
+    def __init__(
+        self,
+        folders: Folders,
+        store: TrainingStore,
+        bus: Bus,
+        supervisor: TrainingSupervisor,
+        resolver: Resolver,
+        planner: Planner,
+        *,
+        threads: int = 1,
+        device: str = "",
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._folders = folders
+        self._store = store
+        self._bus = bus
+        self._supervisor = supervisor
+        self._resolver = resolver
+        self._planner = planner
+        self._threads = threads
+        self._device = device
+        self._clock = clock
+
+    def resolve(self, request: TrainingRequest) -> TrainingRun:
+        """The request with names made into files. Raises TrainingProblem, ModelNotFound."""
+        name = request.name.strip()
+        if not _NAME.fullmatch(name):
+            raise TrainingProblem(
+                "The file that comes out needs a name." if not name else f"'{name[:40]}' cannot be a file's name.",
+                field="name",
+                hint='Without / \\ : * ? " < > | and not beginning with a dot.',
+            )
+        folder = self._folders.of_kind(KINDS[request.method])[0]
+        taken = next((f"{name}{suffix}" for suffix in SUFFIXES if (folder / f"{name}{suffix}").exists()), None)
+        if taken and not request.overwrite:
+            raise TrainingProblem(
+                f"There is a {taken} in {folder.name} already.",
+                field="name",
+                hint="Take another name, or allow that the file is replaced.",
+            )
+        checkpoint = self._resolver.checkpoint(request.checkpoint)
+        vae = self._resolver.vae(request.vae, checkpoint)
+        now = self._clock()
+        return TrainingRun(
+            id=new_job_id(now),
+            created=now,
+            request=request.model_copy(update={"name": name, "checkpoint": checkpoint.title}),
+            checkpoint=identity_of(checkpoint),
+            checkpoint_name=checkpoint.stem,
+            vae=identity_of(vae) if vae else None,
+            destination=str(folder / name),
+            threads=self._threads,
+            device=self._device,
+        )
+
+    def plan(self, request: TrainingRequest) -> PlanFacts:
+        """What a training would do. Raises what its start would raise."""
+        return self._planned(self.resolve(request))
+
+    def pictures(self, request: TrainingRequest) -> list[PictureFacts]:
+        """The pictures of the data folder as they would be used. Raises TrainingProblem."""
+        return self._planner.pictures(request)
+
+    def submit(self, request: TrainingRequest, owner: str) -> Training:
+        """Stores a training whose data were looked at; it is on the disk when this returns.
+
+        Raises TrainingProblem and ModelNotFound for what could not be trained, DiskFull, CannotWrite.
+        """
+        run = self.resolve(request)
+        self._planned(run)
+        training = self._store.add(owner, run, f"training/{run.id}-{run.request.name}")
+        self._supervisor.wake()
+        return training
+
+    def submit_or_resume(self, request: TrainingRequest, owner: str) -> Training:
+        """The unfinished training of the same request goes on, where there is one; else a new one."""
+        for training in self._store.in_state(("queued", "running", "paused")):
+            asked = training.run.request.model_copy(update={"checkpoint": request.checkpoint})
+            same_file = not request.checkpoint or training.run.request.checkpoint.startswith(request.checkpoint)
+            if training.owner == owner and same_file and asked == request:
+                return self.ask(training.id, "go")
+        return self.submit(request, owner)
+
+    def get(self, id: str, owner: str | None = None) -> Training:
+        """Raises TrainingNotFound when there is none or it is someone else's."""
+        training = self._store.get(id)
+        if owner is not None and training.owner != owner:
+            raise TrainingNotFound(f"There is no training '{id[:40]}'.")
+        return training
+
+    def history(self, owner: str | None, limit: int = 50) -> list[Training]:
+        """The newest first."""
+        return self._store.history(owner, limit)
+
+    def ask(self, id: str, wish: TrainingWish, owner: str | None = None) -> Training:
+        """What is wanted of a training from its next step on: 'go', 'pause', 'stop', 'cancel'; one that is over stays
+        as it is."""
+        self.get(id, owner)
+        training = self._store.ask(id, wish)
+        self._supervisor.wake()
+        return training
+
+    def forget(self, id: str, owner: str | None = None) -> None:
+        """Takes one that is over from the list, and its run folder from the disk; what came out stays."""
+        training = self.get(id, owner)
+        if training.over:
+            self._store.forget(id)
+            shutil.rmtree(self._folders.data / training.folder, ignore_errors=True)
+
+    def watch(self, id: str, after: int = 0, *, owner: str | None = None, previews: bool = True) -> Watch:
+        """The training's events with ids above `after`, then live ones."""
+        self.get(id, owner)
+        return Watch(self._store, self._bus, id, after, previews)
+
+    def watch_async(self, id: str, after: int = 0, *, owner: str | None = None, previews: bool = True) -> AsyncWatch:
+        """The same for an asyncio loop."""
+        self.get(id, owner)
+        return AsyncWatch(self._store, self._bus, id, after, previews)
+
+    def progress(self, id: str) -> TrainingProgress | None:
+        """The latest figures of one that runs."""
+        return self._bus.latest_training(id)
+
+    def log(self, id: str, owner: str | None = None) -> list[Entry]:
+        """All that the run's process has told."""
+        return read_log(self.run_folder(id, owner).log)[0]
+
+    def run_folder(self, id: str, owner: str | None = None) -> RunFolder:
+        """The folder of a training's run."""
+        return RunFolder(self._folders.data / self.get(id, owner).folder)
+
+    def sample_file(self, id: str, name: str, owner: str | None = None) -> Path:
+        """A sample picture. Raises PictureNotFound."""
+        path = self.run_folder(id, owner).samples / name
+        if Path(name).name != name or path.suffix != ".png" or not path.is_file():
+            raise PictureNotFound(f"Training {id[:40]} has no sample '{name[:60]}'.")
+        return path
+
+    def _planned(self, run: TrainingRun) -> PlanFacts:
+        plan = self._planner.plan(run)
+        free = shutil.disk_usage(self._folders.data).free
+        wanted = plan.folder_bytes + plan.file_bytes
+        if free < wanted:
+            raise DiskFull(
+                f"The training needs {wanted / 1e6:,.0f} MB and {free / 1e6:,.0f} MB are free.",
+                hint=f"Free some space on the drive of {self._folders.data}.",
+            )
+        return plan
