@@ -48,13 +48,15 @@ def write_checkpoint(
     dtype: torch.dtype | None = None,
     markers: Sequence[str] = (),
     base: str | Path | None = None,
+    changed: Sequence[str] | None = None,
 ) -> Path:
     """Write a checkpoint and return its path.
 
     unet, text_encoders, vae: diffusers' and transformers' modules (a `TextEncoder` or `Vae` is unwrapped).
     dtype: of floating-point tensors; None keeps each one's own, or the base file's where a base is given.
     markers: names of empty tensors to add ('v_pred', 'ztsnr'). base: a checkpoint whose layout is kept; of one in
-    diffusers' naming only the metadata and the type.
+    diffusers' naming only the metadata and the type. changed: prefixes of the keys that the modules give, None for
+    all; under the others the base's own tensors stay.
     Raises CannotWrite (also when a value does not fit into dtype), DiskFull; BrokenModelFile for the base.
     """
     opened = open_checkpoint(base) if base is not None else None
@@ -65,7 +67,8 @@ def write_checkpoint(
             opened = None
     stored = _stored(family, unet, text_encoders, vae, opened)
     if opened is not None:
-        entries = {key: _over(key, stored, opened) for key in opened.shapes}
+        given = {key: entry for key, entry in stored.items() if changed is None or key.startswith(tuple(changed))}
+        entries = {key: _over(key, given, opened) for key in opened.shapes}
     else:
         entries = stored
     if dtype is not None:

@@ -135,10 +135,24 @@ class WatchingFields(BaseModel):
     keep_copies: Annotated[int, Field(ge=1, le=1000), Control("Copies to keep", "", 1, 20, 1)] = 5
     snapshot_seconds: Annotated[float, Field(ge=0, le=3600), Control("Snapshot every", "seconds", 10, 600, 10)] = 60.0
     overwrite: Annotated[bool, Control("Replace a file of the same name")] = False
+    save_precision: Annotated[
+        Literal["auto", "fp32", "fp16", "bf16"],
+        Control(
+            "Precision of the file", "auto: a checkpoint's as its base has it, a LoRA's fp16", choices="precisions"
+        ),
+    ] = "auto"
+    save_format: Annotated[
+        Literal["auto", "safetensors"],
+        Control("Format of an embedding", "auto: A1111's .pt, for SDXL .safetensors", choices="embedding_formats"),
+    ] = "auto"
 
 
 class TrainingRequest(DataFields, LearningFields, MethodFields, WatchingFields):
-    """One training. name: of the file that comes out, without folder and suffix. checkpoint, vae: as in requests."""
+    """One training. name: of the file that comes out, without folder and suffix. checkpoint, vae: as in requests.
+
+    session, created: an id and the second (Unix time) at which it was asked for, set once when it is; they stand in the
+    file, so that one that was interrupted comes out the same. comment: goes into the file too.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -147,6 +161,9 @@ class TrainingRequest(DataFields, LearningFields, MethodFields, WatchingFields):
     name: Annotated[str, Control("Name", "of the file that comes out")] = ""
     checkpoint: Annotated[str, Control("Checkpoint", choices="checkpoints")] = ""
     vae: Annotated[str, Control("SD VAE", choices="vaes")] = "Automatic"
+    comment: Annotated[str, Control("Comment", "kept in the file")] = ""
+    session: str = ""
+    created: Annotated[int, Field(ge=0)] = 0
 
     @field_validator("layer_structure")
     @classmethod

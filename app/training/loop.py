@@ -18,7 +18,7 @@ from torch import Tensor
 from app.schema.errors import TrainingProblem
 from app.training.optimizers import make_optimizer
 from app.training.schedule import Schedule
-from app.training.snapshot import Snapshot, Snapshots
+from app.training.snapshot import Snapshots
 from app.training.state import State, restored, snapshot_of
 
 logger = logging.getLogger(__name__)

@@ -49,6 +49,18 @@ def mean_squared_error(answer: Tensor, wanted: Tensor, weight: Tensor | None = N
     return (each if weight is None else each * weight).mean()
 
 
+def masked_error(answer: Tensor, wanted: Tensor, mask: Tensor | None = None, weight: Tensor | None = None) -> Tensor:
+    """`mean_squared_error` over what a mask covers, each sample over its mask's mean: small masks learn no less.
+
+    mask: [n, 1, h, w] in 0..1, its mean above 0 for each sample, or None for everything.
+    """
+    if mask is None:
+        return mean_squared_error(answer, wanted, weight)
+    share = mask.float().mean((1, 2, 3), keepdim=True)
+    each = ((answer.float() - wanted.float()).pow(2) * mask / share).flatten(1).mean(1)
+    return (each if weight is None else each * weight).mean()
+
+
 def _roots(alphas: Tensor, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
     a = alphas.to(like.device)[t].to(torch.float32).view(-1, *[1] * (like.ndim - 1))
     return a.sqrt(), (1 - a).sqrt()

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from app.schema.errors import TrainingProblem
+from app.training.optimizers import Prodigy
 from app.training.snapshot import Snapshot, Snapshots
 
 NUMBERS = "optimizer"
@@ -60,7 +61,7 @@ def restored(
         held |= numbers.get(name, {})
         if held:
             optimizer.state[tensor] = held
-    if ESTIMATE in snapshot.facts and hasattr(optimizer, ESTIMATE):
+    if ESTIMATE in snapshot.facts and isinstance(optimizer, Prodigy):
         optimizer.estimate = dict(snapshot.facts[ESTIMATE])
     if scaler is not None and SCALER in snapshot.facts:
         scaler.load_state_dict(snapshot.facts[SCALER])
@@ -91,7 +92,7 @@ def snapshot_of(
                 numbers.setdefault(name, {})[key] = value
     told: dict[str, Any] = {
         NUMBERS: numbers,
-        ESTIMATE: getattr(optimizer, ESTIMATE, {}),
+        ESTIMATE: optimizer.estimate if isinstance(optimizer, Prodigy) else {},
         SCALER: scaler.state_dict() if scaler is not None else {},
         SKIPPED: list(state.skipped),
     }

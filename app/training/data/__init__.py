@@ -4,17 +4,25 @@ from app.training.data.batches import Batch, Deal
 from app.training.data.buckets import Bucket, Placing, bucket_sizes, place
 from app.training.data.captions import CaptionOptions, Templates, caption_for
 from app.training.data.folder import Sample, read_folder
+from app.training.data.material import Material, Placed, caption_of, class_captions, deal_of, read_material, word_of
 
 __all__ = [
     "Batch",
     "Bucket",
     "CaptionOptions",
     "Deal",
+    "Material",
+    "Placed",
     "Placing",
     "Sample",
     "Templates",
     "bucket_sizes",
     "caption_for",
+    "caption_of",
+    "class_captions",
+    "deal_of",
     "place",
     "read_folder",
+    "read_material",
+    "word_of",
 ]

@@ -1,0 +1,100 @@
+"""Latents: the pictures of a training, encoded once at its start, mirrored ones too, with masks and size numbers.
+
+The mean of the VAE's answer, so that the same pictures give the same latents in every process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from app.models import Vae
+from app.schema.errors import NotFiniteResult, TrainingProblem
+from app.training.data import Placed, Placing
+
+
+class Cached(NamedTuple):
+    """One picture as it is learnt from.
+
+    latent: [C, h, w] float32 on the CPU. mask: [1, h, w] float32 with a mean above 0, or None for everything.
+    numbers: by the names of `Family.size_numbers`.
+    """
+
+    latent: Tensor
+    mask: Tensor | None
+    numbers: dict[str, float]
+
+
+@torch.no_grad()
+def encode_pictures(
+    pictures: Sequence[Placed],
+    vae: Vae,
+    *,
+    flip: bool = False,
+    report: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[tuple[Cached, ...], ...]:
+    """For each picture its cached form, with `flip` its mirrored one after it.
+
+    report(done, total): after each. Raises TrainingProblem naming a picture that gives no numbers or whose mask is
+    black.
+    """
+    cached = []
+    for number, one in enumerate(pictures):
+        cached.append(tuple(_encoded(one, vae, mirrored) for mirrored in ((False, True) if flip else (False,))))
+        report(number + 1, len(pictures))
+    return tuple(cached)
+
+
+def read_pixels(placed: Placed, mirrored: bool = False) -> Tensor:
+    """[3, h, w] float32 in -1..1: the picture as its bucket cuts it. What is transparent lies on white."""
+    with Image.open(placed.sample.path) as opened:
+        picture: Image.Image = ImageOps.exif_transpose(opened)
+        if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+            clear = picture.convert("RGBA")
+            picture = Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear)
+        pixels = _cut(picture.convert("RGB"), placed.placing, mirrored)
+    return torch.from_numpy(pixels).permute(2, 0, 1).float() / 127.5 - 1
+
+
+def _encoded(placed: Placed, vae: Vae, mirrored: bool) -> Cached:
+    name, placing = placed.sample.path.name, placed.placing
+    try:
+        latent = vae.encode(read_pixels(placed, mirrored)[None])[0].float().cpu()
+    except NotFiniteResult as error:
+        raise TrainingProblem(
+            f"The VAE gives no valid numbers for {name}.",
+            field="data",
+            hint="Take the picture out, or choose another VAE.",
+        ) from error
+    scaled_width, bucket = placing.scaled[0], placing.bucket
+    left = scaled_width - bucket.width - placing.left if mirrored else placing.left
+    numbers = {
+        "height": placed.sample.height,
+        "width": placed.sample.width,
+        "crop_top": placing.top,
+        "crop_left": left,
+        "target_height": bucket.height,
+        "target_width": bucket.width,
+    }
+    mask = None
+    if placed.sample.mask is not None:
+        with Image.open(placed.sample.mask) as opened:
+            white = _cut(ImageOps.exif_transpose(opened).convert("L"), placing, mirrored)
+        mask = torch.from_numpy(white)[None, None].float() / 255
+        mask = interpolate(mask, size=tuple(latent.shape[-2:]), mode="area")[0]
+        if not float(mask.mean()) > 0:
+            raise TrainingProblem(f"The mask of {name} covers nothing.", field="masked_loss", hint="Paint it white.")
+    return Cached(latent, mask, {key: float(value) for key, value in numbers.items()})
+
+
+def _cut(picture: Image.Image, placing: Placing, mirrored: bool) -> np.ndarray:
+    left, top = placing.left, placing.top
+    box = (left, top, left + placing.bucket.width, top + placing.bucket.height)
+    cut = picture.resize(placing.scaled, Image.Resampling.LANCZOS).crop(box)
+    return np.array(ImageOps.mirror(cut) if mirrored else cut)

@@ -1,0 +1,210 @@
+"""TrainingPlan: what a training is going to do, said before it does anything; and every reason why it cannot.
+
+'k pictures in b sizes, n shown an epoch, s steps', what is trained, how large the file and the snapshots will be.
+"""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.language import Tokenizer
+from app.models import SDXL_REFINER, LoadedModel
+from app.schema.errors import TrainingProblem
+from app.schema.training import TrainingRequest
+from app.training.data import Material, class_captions, deal_of, read_material, word_of
+from app.training.schedule import Stretch, read_rates
+from app.training.targets import make_target
+
+_SPARE = 1.1
+_SNAPSHOTS_AT_ONCE = 3
+_STATES: Mapping[str, int] = {"AdamW": 2, "AdamW8bit": 1, "Adafactor": 1, "Lion": 1, "Prodigy": 4}
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """pictures: to learn from; held_out: to test on. buckets: pictures by 'width x height'. shown_per_epoch: repeats
+    counted. steps: optimiser steps, after the early end of a rate's text. class_missing: pictures of ordinary ones that
+    are to be drawn first. parameters, file_bytes, snapshot_bytes: 0 while no model was looked at.
+    """
+
+    pictures: int
+    held_out: int
+    buckets: Mapping[str, int]
+    shown_per_epoch: int
+    batches_per_epoch: int
+    steps: int
+    epochs: float
+    class_pictures: int
+    class_missing: int
+    parameters: int
+    file_bytes: int
+    snapshot_bytes: int
+    warnings: tuple[str, ...]
+
+    def __str__(self) -> str:
+        size = f"; {self.parameters:,} numbers trained, a file of {_size(self.file_bytes)}" if self.parameters else ""
+        held = f", {self.held_out} held back" if self.held_out else ""
+        return (
+            f"{_count(self.pictures, 'picture')} in {_count(len(self.buckets), 'size')}{held}, {self.shown_per_epoch} "
+            f"shown an epoch, {_count(self.steps, 'step')} ({self.epochs:.3g} epochs){size}"
+        )
+
+
+def plan(
+    request: TrainingRequest, model: LoadedModel | None = None, folder: Path | None = None, *, check_class: bool = False
+) -> TrainingPlan:
+    """Looks at everything a training needs and trains nothing.
+
+    model: as loaded for it; nothing of it is changed. folder: of the run, for the room on its disk. check_class: the
+    pictures of ordinary ones must be there by now. Raises TrainingProblem for what would end in failure later.
+    """
+    return plan_of(request, read_material(request), model, folder, check_class=check_class)
+
+
+def plan_of(
+    request: TrainingRequest,
+    material: Material,
+    model: LoadedModel | None = None,
+    folder: Path | None = None,
+    *,
+    check_class: bool = False,
+) -> TrainingPlan:
+    """`plan` for material that was read."""
+    rates = rates_of(request)
+    steps = rates[-1].until
+    _require_words(request)
+    if check_class and request.prior == "pictures" and not material.class_pictures and _has_prior(request):
+        raise TrainingProblem(
+            "There are no pictures of ordinary ones of its kind.",
+            field="class_data",
+            hint="Have them drawn, put some into the folder, or take 'prediction', which needs none.",
+        )
+    parameters = file_bytes = 0
+    if model is not None:
+        _require_fit(request, model)
+        parameters, file_bytes = _measured(request, model)
+    snapshot_bytes = parameters * 4 * (1 + _STATES[request.optimizer] + bool(request.average))
+    if folder is not None:
+        _require_room(folder, int((file_bytes + _SNAPSHOTS_AT_ONCE * snapshot_bytes) * _SPARE))
+    deal = deal_of(material.pictures, request.batch_size, request.seed)
+    return TrainingPlan(
+        pictures=len(material.pictures),
+        held_out=len(material.held_out),
+        buckets={f"{bucket.width}x{bucket.height}": count for bucket, count in material.buckets().items()},
+        shown_per_epoch=deal.shown_per_epoch,
+        batches_per_epoch=deal.steps_per_epoch,
+        steps=steps,
+        epochs=steps * request.accumulation / deal.steps_per_epoch,
+        class_pictures=len(material.class_pictures),
+        class_missing=material.class_missing,
+        parameters=parameters,
+        file_bytes=file_bytes,
+        snapshot_bytes=snapshot_bytes,
+        warnings=_warnings(request, material, model),
+    )
+
+
+def rates_of(request: TrainingRequest) -> tuple[Stretch, ...]:
+    """The learning rate's text read; its last stretch ends the training. Raises TrainingProblem."""
+    rates = read_rates(request.learning_rate, request.steps)
+    if any(stretch.rate < 0 for stretch in rates):
+        raise TrainingProblem("A learning rate is below 0.", field="learning_rate", hint="Write one such as 1e-4.")
+    ends = [stretch.until for stretch in rates]
+    if ends[0] < 1 or any(later <= earlier for earlier, later in itertools.pairwise(ends)):
+        raise TrainingProblem(
+            "The steps of the learning rate do not rise.",
+            field="learning_rate",
+            hint="Write them like 5e-3:200, 1e-3:500, 1e-5.",
+        )
+    return rates
+
+
+def _has_prior(request: TrainingRequest) -> bool:
+    return request.method != "textual_inversion" and request.prior_weight > 0
+
+
+def _require_words(request: TrainingRequest) -> None:
+    if not request.name.strip():
+        raise TrainingProblem("The file that is to come out has no name.", field="name")
+    if any(sign in request.name for sign in '/\\:*?"<>|') or request.name.startswith("."):
+        raise TrainingProblem(
+            f"'{request.name}' is no name for a file.",
+            field="name",
+            hint='Leave out / \\ : * ? " < > | and a leading dot.',
+        )
+
+
+def _require_fit(request: TrainingRequest, model: LoadedModel) -> None:
+    """Raises TrainingProblem for checkpoints that cannot be trained."""
+    if model.family.name == SDXL_REFINER.name:
+        raise TrainingProblem("SDXL's refiner cannot be trained.", field="checkpoint", hint="Take a base checkpoint.")
+    if model.unet.config.in_channels != model.family.latent_channels:
+        raise TrainingProblem(
+            "Checkpoints for inpainting and for editing by instruction cannot be trained.",
+            field="checkpoint",
+            hint="Take the plain version of it.",
+        )
+    side = model.vae.pixels_per_latent
+    if request.width % side or request.height % side:
+        raise TrainingProblem(f"Width and height have to be multiples of {side}.", field="width")
+
+
+def _measured(request: TrainingRequest, model: LoadedModel) -> tuple[int, int]:
+    """Numbers trained, and bytes of the file."""
+    if request.method == "dreambooth":
+        text = bool(request.text_encoder_rate)
+        trained = sum(weight.numel() for name, weight in model.weights() if text or name.startswith("unet."))
+        halves = {"fp32": 4, "fp16": 2, "bf16": 2}.get(request.save_precision)
+        everything = sum(tensor.numel() for _, part in model.parts() for tensor in part.parameters())
+        base = model.file.size if model.file is not None else everything * model.dtype.itemsize
+        return trained, base if halves is None else everything * halves
+    measured = make_target(request, model, Tokenizer())
+    try:
+        return sum(tensor.numel() for tensor in measured.parameters().values()), measured.file_bytes()
+    finally:
+        measured.detach()
+
+
+def _require_room(folder: Path, wanted: int) -> None:
+    place = next(path for path in (folder, *folder.parents) if path.exists())
+    free = shutil.disk_usage(place).free
+    if free < wanted:
+        raise TrainingProblem(
+            f"The drive of {folder} has {_size(free)} of free space; this training needs {_size(wanted)}.",
+            hint="Free some space first.",
+        )
+
+
+def _warnings(request: TrainingRequest, material: Material, model: LoadedModel | None) -> tuple[str, ...]:
+    said = []
+    prediction = _has_prior(request) and request.prior == "prediction"
+    if prediction and class_captions([one.sample for one in material.pictures], request) == ("",):
+        said.append("There is no trigger word: only the empty prompt is kept as it is.")
+    if (
+        request.method != "textual_inversion"
+        and request.trigger
+        and request.trigger.strip() == request.class_words.strip()
+    ):
+        said.append("The trigger word is the word for its kind: every one of its kind will change.")
+    if model is not None and request.min_snr_gamma and float(model.alphas_cumprod[-1]) < 1e-6:
+        said.append("Min-SNR gives the noisiest steps no weight; this checkpoint needs them to learn dark and bright.")
+    words = word_of(request)
+    if request.flip and any(
+        side in one.sample.caption.split() for one in material.pictures for side in ("left", "right")
+    ):
+        said.append("Captions say 'left' or 'right', and the pictures are mirrored.")
+    if not words and request.method == "dreambooth":
+        said.append("There is no trigger word: every picture of these captions will change.")
+    return tuple(said)
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.3g} MB"
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number:,} {word}{'' if number == 1 else 's'}"

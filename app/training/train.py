@@ -1,0 +1,284 @@
+"""train: one call from a request and a model to a finished file; called again over the same folder it goes on.
+
+Knows the order of things; the loop, the lesson, the target and the data each do their part. Starts no process.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from app.language import Tokenizer
+from app.models import LoadedModel
+from app.schema.training import TrainingRequest
+from app.training.data import Material, Placed, caption_of, class_captions, deal_of, read_material
+from app.training.events import Copied, Encoded, Event, Noted, Prepared, RolledBack, Stepped, Validated
+from app.training.latents import encode_pictures
+from app.training.lesson import DiffusionLesson, LessonSettings, Pictures
+from app.training.loop import LoopSettings, run
+from app.training.metadata import metadata_of
+from app.training.plan import TrainingPlan, plan_of, rates_of
+from app.training.precision import autocast_dtype, made_ready
+from app.training.schedule import SCHEDULES, rate_at, with_warm_up
+from app.training.snapshot import Snapshot, Snapshots
+from app.training.state import State
+from app.training.targets import Target, make_target
+from app.training.texts import Texts
+
+PATIENCE = 3
+VALIDATE_EVERY = 100
+SNAPSHOTS, OUTBOX, COPIES = "snapshots", "outbox", "copies"
+
+Report = Callable[[Event], None]
+DrawSamples = Callable[[int, Target], None]
+
+
+class _Stopped(Exception):
+    """Asked to stop before the first step. Caught in `train`."""
+
+
+def train(
+    request: TrainingRequest,
+    model: LoadedModel,
+    folder: Path,
+    *,
+    report: Report = lambda event: None,
+    should_stop: Callable[[], bool] = lambda: False,
+    draw_samples: DrawSamples | None = None,
+) -> Path | None:
+    """Trains, or goes on from the folder's newest snapshot, and returns the file in folder/outbox; None when stopped.
+
+    model: loaded as `precision_to_load` says, without networks; it is given back as it was. draw_samples(step, target):
+    called before the first step and every `sample_every` steps, with the weights that would be exported then in their
+    places; it may draw with the model and `target.vocabularies()`. The number of threads is that of the first start.
+    Raises TrainingProblem, DiskFull, CannotWrite; snapshots stay.
+    """
+    material = read_material(request)
+    plan = plan_of(request, material, model, folder, check_class=True)
+    snapshots = Snapshots(folder / SNAPSHOTS)
+    before = snapshots.newest()
+    facts = _facts(request, material, model, before, report)
+    report(Prepared(plan, before.step if before else 0))
+    for warning in plan.warnings:
+        report(Noted(warning))
+    tokenizer = Tokenizer()
+    with made_ready(model, request):
+        target = make_target(request, model, tokenizer)
+        try:
+            lesson, held_out = _lesson(request, model, target, material, tokenizer, report, should_stop)
+            return _learn(
+                _Run(request, model, folder, material, plan, target, lesson, held_out, report, draw_samples),
+                snapshots,
+                facts,
+                should_stop,
+            )
+        except _Stopped:
+            return None
+        finally:
+            target.detach()
+
+
+class _Run:
+    """What happens after steps of one training: samples, validation, copies; and its end."""
+
+    def __init__(
+        self,
+        request: TrainingRequest,
+        model: LoadedModel,
+        folder: Path,
+        material: Material,
+        plan: TrainingPlan,
+        target: Target,
+        lesson: DiffusionLesson,
+        held_out: Pictures | None,
+        report: Report,
+        draw_samples: DrawSamples | None,
+    ) -> None:
+        self.request = request
+        self.model = model
+        self.folder = folder
+        self.material = material
+        self.plan = plan
+        self.target = target
+        self.lesson = lesson
+        self.held_out = held_out
+        self.report = report
+        self.draw_samples = draw_samples
+        self._began = time.monotonic()
+
+    def begin(self) -> None:
+        """The clock of the next step runs from here."""
+        self._began = time.monotonic()
+
+    def stepped(self, step: int, loss: float, rate: float) -> None:
+        """Tells of a step."""
+        now = time.monotonic()
+        epoch = (step * self.request.accumulation - 1) // self.plan.batches_per_epoch + 1
+        self.report(Stepped(step, self.plan.steps, epoch, loss, rate, now - self._began))
+        self._began = now
+
+    def after(self, state: State) -> None:
+        """Validation, samples and copies, where they are due; none of them changes what is learnt."""
+        request, last = self.request, state.step == self.plan.steps
+        every = request.sample_every or VALIDATE_EVERY
+        if self.held_out is not None and (state.step % every == 0 or last):
+            with averaged(self.target, state):
+                self.report(Validated(state.step, self.lesson.validation(self.held_out)))
+        if self.draw_samples and request.sample_every and (state.step % request.sample_every == 0 or last):
+            with averaged(self.target, state):
+                self.draw_samples(state.step, self.target)
+        if request.save_every and state.step % request.save_every == 0 and not last:
+            name = f"{request.name}-{state.step:06d}{self.target.suffix}"
+            self.report(Copied(state.step, self.export(self.folder / COPIES / name, state)))
+            copies = sorted((self.folder / COPIES).glob(f"*-??????{self.target.suffix}"))
+            for older in copies[: -request.keep_copies]:
+                older.unlink(missing_ok=True)
+        self.begin()
+
+    def export(self, path: Path, state: State) -> Path:
+        """The file as it is after a step: averaged where an average is kept."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        told = metadata_of(self.request, self.model, self.material, self.plan, state.step)
+        with averaged(self.target, state):
+            return self.target.export(path, told)
+
+
+@contextmanager
+def averaged(target: Target, state: State) -> Iterator[None]:
+    """Inside, the parameters are their averages, where a run keeps some; afterwards what they were, to the bit."""
+    if not state.average:
+        yield
+        return
+    parameters = target.parameters()
+    raw = {name: tensor.detach().clone() for name, tensor in parameters.items()}
+    _put(parameters, state.average)
+    try:
+        yield
+    finally:
+        _put(parameters, raw)
+
+
+@torch.no_grad()
+def _put(parameters: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:
+    for name, tensor in parameters.items():
+        tensor.copy_(values[name])
+
+
+def _learn(this: _Run, snapshots: Snapshots, facts: dict[str, Any], should_stop: Callable[[], bool]) -> Path | None:
+    settings = _settings(this.request, this.target, autocast_dtype(this.request.precision, this.model.device))
+    if this.draw_samples and this.request.sample_every and snapshots.newest() is None:
+        this.draw_samples(0, this.target)
+    this.begin()
+    state = run(
+        this.lesson,
+        settings,
+        snapshots,
+        this.stepped,
+        facts,
+        should_stop=should_stop,
+        after_step=this.after,
+        rolled_back=lambda step, cause: this.report(RolledBack(step, cause)),
+    )
+    if state.step < settings.steps:
+        return None
+    return this.export(this.folder / OUTBOX / f"{this.request.name}{this.target.suffix}", state)
+
+
+def _settings(request: TrainingRequest, target: Target, autocast: torch.dtype | None) -> LoopSettings:
+    rates = rates_of(request)
+    steps = rates[-1].until
+    shape = with_warm_up(SCHEDULES[request.schedule](steps), request.warm_up)
+    return LoopSettings(
+        steps=steps,
+        rate=1.0,
+        schedule=lambda step: (rate_at(rates, step) or 0.0) * shape(step),
+        betas=None,
+        weight_decay=request.weight_decay,
+        clip=request.clip,
+        average=request.average,
+        every=request.snapshot_seconds,
+        accumulation=request.accumulation,
+        optimizer=request.optimizer,
+        factors=target.rates(),
+        half=autocast == torch.float16,
+        patience=PATIENCE,
+    )
+
+
+def _lesson(
+    request: TrainingRequest,
+    model: LoadedModel,
+    target: Target,
+    material: Material,
+    tokenizer: Tokenizer,
+    report: Report,
+    should_stop: Callable[[], bool],
+) -> tuple[DiffusionLesson, Pictures | None]:
+    """The lesson, its pictures encoded, and the held-out ones."""
+    total = len(material.pictures) + len(material.held_out) + len(material.class_pictures)
+    done = 0
+
+    def told(*_: int) -> None:
+        nonlocal done
+        done += 1
+        report(Encoded(done, total))
+        if should_stop():
+            raise _Stopped
+
+    def encoded(some: tuple[Placed, ...], captions: list[str], *, flip: bool, own: bool) -> Pictures:
+        cached = encode_pictures(some, model.vae, flip=flip, report=told)
+        deal = deal_of(some, request.batch_size, request.seed)
+        templates = material.templates if own else None
+        return Pictures(cached, captions, deal, material.options, templates)
+
+    def own_captions(some: tuple[Placed, ...]) -> list[str]:
+        return [caption_of(one.sample, request, material.templates is not None) for one in some]
+
+    pictures = encoded(material.pictures, own_captions(material.pictures), flip=request.flip, own=True)
+    held_out = None
+    if material.held_out:
+        held_out = encoded(material.held_out, own_captions(material.held_out), flip=False, own=True)
+    prior: Pictures | tuple[str, ...] | None = None
+    if request.method != "textual_inversion" and request.prior == "prediction":
+        prior = class_captions([one.sample for one in material.pictures], request)
+    elif material.class_pictures:
+        captions = [one.sample.caption or request.class_words for one in material.class_pictures]
+        prior = encoded(material.class_pictures, captions, flip=request.flip, own=False)
+    settings = LessonSettings(
+        seed=request.seed,
+        autocast=autocast_dtype(request.precision, model.device),
+        noise_offset=request.noise_offset,
+        min_snr_gamma=request.min_snr_gamma,
+        prior_weight=request.prior_weight,
+    )
+    texts = Texts(model, tokenizer, request.clip_skip)
+    return DiffusionLesson(model, target, texts, pictures, settings, prior), held_out
+
+
+def _facts(
+    request: TrainingRequest, material: Material, model: LoadedModel, before: Snapshot | None, report: Report
+) -> dict[str, Any]:
+    """What each snapshot remembers; says where it differs from the run so far, and takes over its number of threads."""
+    told = request.model_dump(mode="json")
+    facts: dict[str, Any] = {
+        "request": told,
+        "pictures": material.fingerprint,
+        "base": model.file.path if model.file is not None else "",
+        "threads": torch.get_num_threads(),
+    }
+    if before is None or "request" not in before.facts:
+        return facts
+    facts["threads"] = before.facts.get("threads", facts["threads"])
+    torch.set_num_threads(facts["threads"])
+    changed = [name for name, value in told.items() if before.facts["request"].get(name) != value]
+    if changed:
+        report(Noted(f"Changed since the last snapshot: {', '.join(changed)}. The file will not be that of one run."))
+    if before.facts.get("pictures") != facts["pictures"]:
+        report(Noted("The pictures or captions have changed since the last snapshot."))
+    return facts
