@@ -26,20 +26,29 @@ class Box(NamedTuple):
         return self.right - self.left, self.bottom - self.top
 
 
-def resized(picture: Image.Image, width: int, height: int, mode: int = JUST_RESIZE) -> Image.Image:
+def inner_size(picture: tuple[int, int], width: int, height: int, mode: int = JUST_RESIZE) -> tuple[int, int]:
+    """(width, height) to which a picture of such a size is scaled on its way into the frame, before cutting, filling."""
+    if mode == JUST_RESIZE:
+        return width, height
+    wider = width * picture[1] > picture[0] * height
+    if wider == (mode == CROP_AND_RESIZE):
+        return width, picture[1] * width // picture[0]
+    return picture[0] * height // picture[1], height
+
+
+def resized(
+    picture: Image.Image, width: int, height: int, mode: int = JUST_RESIZE, scaled: Image.Image | None = None
+) -> Image.Image:
     """The picture at width x height; it keeps its proportions in the modes that crop and fill.
 
     mode: JUST_RESIZE stretches; CROP_AND_RESIZE covers the frame and cuts the middle out; RESIZE_AND_FILL fits into
-    it and stretches its edges into the bars.
+    it and stretches its edges into the bars. scaled: the picture at its inner size, where something else than Lanczos
+    brought it there.
     """
+    inner = inner_size(picture.size, width, height, mode)
+    scaled = scaled or _scaled(picture, *inner)
     if mode == JUST_RESIZE:
-        return _scaled(picture, width, height)
-    wider = width * picture.height > picture.width * height
-    if wider == (mode == CROP_AND_RESIZE):
-        inner = (width, picture.height * width // picture.width)
-    else:
-        inner = (picture.width * height // picture.height, height)
-    scaled = _scaled(picture, *inner)
+        return scaled
     left, top = width // 2 - inner[0] // 2, height // 2 - inner[1] // 2
     if mode == CROP_AND_RESIZE:
         return scaled.crop((-left, -top, width - left, height - top))

@@ -6,23 +6,27 @@ Knows the order of things; samplers, guidance, masks and prompt rules know the t
 from __future__ import annotations
 
 from collections.abc import Generator
+from typing import Any
 
+import numpy as np
+import torch
+from PIL.Image import Image, fromarray
 from torch import Tensor
 
 from app.language import Timing
-from app.recipes.effects import EncodeImage, ModelFacts, Tools
+from app.recipes.effects import Effect, ModelFacts, Tools, Upscale
 from app.recipes.guidance import guided
 from app.recipes.image_channels import channels_without_picture, reads_mask, reads_picture
 from app.recipes.passes import Drawing, Drawn, Pass, with_stages
 from app.recipes.path import image_noise, own_levels, require_falling, sampler_options, schedule_options
 from app.recipes.prompts import read_prompts
 from app.recipes.repaint import repainted
-from app.recipes.source import Source, encode_source, prepare
+from app.recipes.source import Scaling, Source, encode_source, prepare, scaling
 from app.recipes.turning import Turning
 from app.samplers import SAMPLERS, ImageNoise, ModelSigmas, NoiseOptions, Plan, calls_planned, model_calls
 from app.samplers import plan as plan_from_noise
 from app.samplers import plan_img2img as plan_from_picture
-from app.schema.choices import find_sampler
+from app.schema.choices import NO_UPSCALER, find_sampler
 from app.schema.request import GenerationRequest, ImagePlan
 
 
@@ -86,7 +90,7 @@ def _start(request: GenerationRequest, path: Plan, noise: Tensor, latent: Tensor
     return path.start(noise * request.noise_multiplier, latent, extra_noise=request.extra_noise)
 
 
-def _source(image: ImagePlan, tools: Tools, height: int, width: int) -> Generator[EncodeImage, Tensor, Source | None]:
+def _source(image: ImagePlan, tools: Tools, height: int, width: int) -> Generator[Effect, Any, Source | None]:
     """The picture to redraw and its mask, in latents of height x width cells; None to draw from nothing."""
     request, model = image.resolved.request, tools.model
     if not request.init_images:
@@ -99,5 +103,16 @@ def _source(image: ImagePlan, tools: Tools, height: int, width: int) -> Generato
     picture = tools.picture(request.init_images[image.image % len(request.init_images)])
     mask = tools.picture(request.mask) if request.mask else None
     size = (width * model.pixels_per_latent, height * model.pixels_per_latent)
-    prepared = prepare(request, picture, mask, size)
+    scaled = yield from _enlarged(image, scaling(request, picture, mask, size))
+    prepared = prepare(request, picture, mask, size, scaled)
     return (yield from encode_source(request, prepared, model, size, request.inpainting_mask_weight, own_noise))
+
+
+def _enlarged(image: ImagePlan, wanted: Scaling | None) -> Generator[Effect, Any, Image | None]:
+    """What the request's upscaler makes of a picture that has to grow; None where Lanczos does it."""
+    name = image.resolved.request.resize_upscaler
+    if wanted is None or not wanted.grows or name == NO_UPSCALER:
+        return None
+    pixels = torch.from_numpy(np.array(wanted.pixels)).permute(2, 0, 1)
+    larger = yield Upscale(pixels, name, image.resolved.upscalers.get(name), wanted.width, wanted.height)
+    return fromarray(larger.permute(1, 2, 0).contiguous().numpy())

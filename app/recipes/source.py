@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from app.recipes.colours import colours_like
 from app.recipes.effects import EncodeImage, ModelFacts
-from app.recipes.framing import LATENT_UPSCALE, RESIZE_AND_FILL, Box, resized
+from app.recipes.framing import LATENT_UPSCALE, RESIZE_AND_FILL, Box, inner_size, resized
 from app.recipes.image_channels import inpainting_channels, reads_mask, reads_picture
 from app.recipes.masks import MaskPlan, blurred, filled, kept_pixels, latent_mask, plan_mask, put_back, read_mask
 from app.schema.picture_fields import PictureFields, ResizeMode
@@ -62,17 +62,53 @@ class Prepared(NamedTuple):
     finishing: Finishing
 
 
-def prepare(fields: PictureFields, picture: Image.Image, mask: Image.Image | None, size: tuple[int, int]) -> Prepared:
-    """Pixels and mask at the processing size (width, height). picture, mask: as they were sent, any mode."""
+class Scaling(NamedTuple):
+    """What is brought to another size: pixels, mode RGB, to width x height."""
+
+    pixels: Image.Image
+    width: int
+    height: int
+
+    @property
+    def grows(self) -> bool:
+        """Whether any side becomes longer."""
+        return self.width > self.pixels.width or self.height > self.pixels.height
+
+
+def scaling(
+    fields: PictureFields, picture: Image.Image, mask: Image.Image | None, size: tuple[int, int]
+) -> Scaling | None:
+    """The one change of size on the way to `prepare`'s answer, for an upscaler to do; None where there is none."""
+    mode = get_args(ResizeMode).index(fields.resize_mode)
+    plan = _mask_plan(fields, mask, size, mode) if mask is not None else None
+    region = plan.region if plan else None
+    flat = _flattened(picture, fields.background_color)
+    if region is not None:
+        part = flat.crop(region)
+        return Scaling(part, *inner_size(part.size, *size, RESIZE_AND_FILL))
+    return None if mode == LATENT_UPSCALE else Scaling(flat, *inner_size(flat.size, *size, mode))
+
+
+def prepare(
+    fields: PictureFields,
+    picture: Image.Image,
+    mask: Image.Image | None,
+    size: tuple[int, int],
+    scaled: Image.Image | None = None,
+) -> Prepared:
+    """Pixels and mask at the processing size (width, height). picture, mask: as they were sent, any mode.
+
+    scaled: what `scaling` asked for, where Lanczos is not to do it.
+    """
     resize_mode = get_args(ResizeMode).index(fields.resize_mode)
     plan = _mask_plan(fields, mask, size, resize_mode) if mask is not None else None
     region = plan.region if plan else None
     flat = _flattened(picture, fields.background_color)
     if region is None and resize_mode != LATENT_UPSCALE:
-        flat = resized(flat, *size, resize_mode)
+        flat = resized(flat, *size, resize_mode, scaled)
     kept = kept_pixels(flat, plan.overlay) if plan and fields.overlay_original else None
     if region is not None:
-        flat = resized(flat.crop(region), *size, RESIZE_AND_FILL)
+        flat = resized(flat.crop(region), *size, RESIZE_AND_FILL, scaled)
     repainted = plan.repainted if plan else None
     if repainted is not None and fields.masked_content != "original":
         flat = filled(flat, repainted)

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.schema.choices import NO_UPSCALER
 from app.schema.control import Control
 
 ResizeMode = Literal["Just resize", "Crop and resize", "Resize and fill", "Just resize (latent upscale)"]
@@ -42,6 +43,16 @@ class PictureFields(BaseModel):
     resize_mode: Annotated[ResizeMode, Control("Resize mode", choices="resize_modes", api="resize_mode")] = (
         "Just resize"
     )
+    resize_upscaler: Annotated[
+        str,
+        Control(
+            "Upscaler for img2img",
+            "where a picture has to grow; None: Lanczos",
+            choices="upscalers",
+            api="upscaler_for_img2img",
+            infotext="Resize upscaler",
+        ),
+    ] = NO_UPSCALER
     denoising_strength: Annotated[
         float,
         Field(ge=0, le=1),

@@ -83,6 +83,7 @@ class SettingValues(BaseModel):
     pad_cond_uncond: bool = _field("pad_prompts")
     pad_cond_uncond_v0: bool = _field("pad_prompts_v0")
     inpainting_mask_weight: float = _field("inpainting_mask_weight")
+    upscaler_for_img2img: str = _field("resize_upscaler")
     initial_noise_multiplier: float = _field("noise_multiplier")
     img2img_extra_noise: float = _field("extra_noise")
     img2img_fix_steps: bool = _field("exact_steps")
@@ -113,6 +114,8 @@ class SettingValues(BaseModel):
             "Styles in pasted prompts", "Ignore: left in the text. Apply: chosen again, or none. Discard: only cut out"
         ),
     ] = "Apply if any"
+    send_seed: Annotated[bool, Control("Send the seed along with a picture")] = True
+    send_size: Annotated[bool, Control("Send the size along with a picture")] = True
     live_previews_enable: Annotated[bool, Control("Show live previews")] = True
 
 

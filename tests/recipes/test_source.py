@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from app.models import SD1
 from app.recipes.effects import EncodeImage, ModelFacts
-from app.recipes.source import Prepared, Source, encode_source, prepare
+from app.recipes.source import Prepared, Source, encode_source, prepare, scaling
 from app.samplers import ModelSigmas
 from app.schema.picture_fields import PictureFields
 
@@ -149,3 +149,33 @@ def test_colour_correction_follows_what_was_encoded() -> None:
     grey = torch.full((3, 256, 256), 128, dtype=torch.uint8)
     assert prepared.finishing(grey).shape == (3, 256, 256)
     assert prepared.finishing.colours is prepared.pixels
+
+
+def test_an_upscaler_does_what_lanczos_would_where_the_picture_grows() -> None:
+    small = picture().resize((100, 60))
+    for fields in ({}, {"resize_mode": "Crop and resize"}, {"resize_mode": "Resize and fill"}):
+        settings = PictureFields(**fields)
+        wanted = scaling(settings, small, None, SIZE)
+        assert wanted is not None
+        assert wanted.grows
+        by_hand = wanted.pixels.resize((wanted.width, wanted.height), Image.Resampling.LANCZOS)
+        with_scaled = prepare(settings, small, None, SIZE, by_hand)
+        assert with_scaled.pixels.tobytes() == prepare(settings, small, None, SIZE).pixels.tobytes()
+        grey = Image.new("RGB", by_hand.size, (9, 9, 9))
+        assert prepare(settings, small, None, SIZE, grey).pixels.getcolors() == [(256 * 256, (9, 9, 9))]
+
+
+def test_of_only_masked_the_upscaler_gets_the_masked_part() -> None:
+    settings = PictureFields(inpaint_area="Only masked", masked_padding=0, mask_blur_x=0, mask_blur_y=0)
+    wanted = scaling(settings, picture(), square(), SIZE)
+    assert wanted is not None
+    assert wanted.pixels.size == (64, 64)
+    assert (wanted.width, wanted.height) == SIZE
+
+
+def test_the_latent_mode_and_a_picture_that_shrinks_need_no_upscaler() -> None:
+    latent = PictureFields(resize_mode="Just resize (latent upscale)")
+    assert scaling(latent, picture(), None, (512, 512)) is None
+    wanted = scaling(PictureFields(), picture(), None, (128, 128))
+    assert wanted is not None
+    assert not wanted.grows
