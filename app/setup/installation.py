@@ -18,7 +18,7 @@ from pathlib import Path
 
 from app.setup.environment import Environment, fingerprint, remove_stamp, stamped_extras, write_stamp
 from app.setup.graphics import has_amd_card, nvidia_cards
-from app.setup.suitable import requirement_lines
+from app.setup.suitable import detached_lines, requirement_lines
 from app.setup.torch_build import TorchBuild, torch_build
 
 _OWN_SOURCES = ("index-url", "extra-index-url", "find-links", "no-index")
@@ -113,7 +113,16 @@ def _fill(
     _install_torch(pip, constraints, build, reinstall_torch)
     torch_index = ["--extra-index-url", build.source] if build.source and build.required else []
     _run([*pip, "install", *constraints, *index, *torch_index, *requirement_lines(program, extras)])
+    _install_detached(pip, constraints, index, program)
     print(f"Installed in {time.monotonic() - began:.0f} seconds.", flush=True)
+
+
+def _install_detached(pip: list[str], constraints: list[str], index: list[str], program: Path) -> None:
+    """Packages without their dependencies. The program runs without them, so that a failure is told and no more."""
+    for line in detached_lines(program):
+        command = [*pip, "install", *constraints, *index, "--no-deps", line]
+        if subprocess.run(command, check=False).returncode != 0:
+            print(f"{line} could not be installed; what needs it will say so.", flush=True)
 
 
 def _install_torch(pip: list[str], constraints: list[str], build: TorchBuild, reinstall: bool) -> None:

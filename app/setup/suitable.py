@@ -33,6 +33,12 @@ def requirement_lines(program: Path, extras: Iterable[str]) -> list[str]:
     return [*project["dependencies"], *(line for extra in sorted(extras) for line in optional[extra])]
 
 
+def detached_lines(program: Path) -> list[str]:
+    """What pyproject.toml asks for without its dependencies: packages that drag in what breaks others."""
+    tool = tomllib.loads((program / "pyproject.toml").read_text("utf-8")).get("tool", {})
+    return list(tool.get("easel", {}).get("without-dependencies", ()))
+
+
 def read_requirement(line: str) -> Requirement:
     """Our own requirements use `name>=1.2,<3` only; anything else raises ValueError, so that it is not ignored."""
     match = _REQUIREMENT.match(line)

@@ -14,12 +14,12 @@ from app.setup.environment import STAMP, environment_of, fingerprint, is_current
 from app.setup.installation import CannotInstall, install, make_folder, remove_half_installed
 
 
-def wheel(folder: Path, name: str, version: str) -> None:
+def wheel(folder: Path, name: str, version: str, requires: str = "") -> None:
     """A package of one module that knows its version."""
     notes = f"{name}-{version}.dist-info"
     files = {
         f"{name}.py": f"version = {version!r}\n",
-        f"{notes}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{notes}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{requires}",
         f"{notes}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
     files[f"{notes}/RECORD"] = "".join(f"{file},,\n" for file in [*files, f"{notes}/RECORD"])
@@ -74,6 +74,21 @@ def test_an_interrupted_installation_is_repaired_by_the_next(
     with pytest.raises(CannotInstall, match="Then run the same command again: it goes on where it stopped"):
         install(environment, program, set(), os.environ)
     assert not (environment.folder / STAMP).exists(), "an installation that failed is not taken for finished"
+
+
+def test_what_drags_in_the_wrong_packages_comes_without_them_and_may_be_missing(
+    program: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    wheel(program.parent / "wheels", "greedy", "2.0", "Requires-Dist: nowhere-to-be-had\n")
+    with (program / "pyproject.toml").open("a") as file:
+        file.write('[tool.easel]\nwithout-dependencies = ["greedy>=2,<3", "absent>=1,<2"]\n')
+    environment = environment_of(program, {})
+    install(environment, program, set(), os.environ)
+    asked = [str(environment.python), "-c", "import greedy; print(greedy.version)"]
+    assert subprocess.check_output(asked, text=True).strip() == "2.0"
+    assert "absent>=1,<2 could not be installed; what needs it will say so." in capfd.readouterr().out
+    assert is_current(environment, fingerprint(program), set())
 
 
 def test_a_half_made_environment_is_made_anew(tmp_path: Path) -> None:

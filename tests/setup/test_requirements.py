@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.setup.environment import PROGRAM
-from app.setup.suitable import missing_packages, read_requirement, requirement_lines
+from app.setup.suitable import detached_lines, missing_packages, read_requirement, requirement_lines
 
 
 def pins() -> dict[str, str]:
@@ -17,7 +17,7 @@ def pins() -> dict[str, str]:
 
 def test_every_package_that_we_ask_for_is_pinned_inside_its_range() -> None:
     pinned = pins()
-    for line in requirement_lines(PROGRAM, {"test"}):
+    for line in [*requirement_lines(PROGRAM, {"test"}), *detached_lines(PROGRAM)]:
         wanted = read_requirement(line)
         version = pinned[wanted.name.lower().replace("_", "-")]
         assert wanted.allows(version), f"{line} and constraints.txt's {version}"
