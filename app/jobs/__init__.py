@@ -6,6 +6,7 @@ from app.jobs.hashing import AddHashes
 from app.jobs.inflight import Inflight
 from app.jobs.job import Job
 from app.jobs.jobs import Jobs
+from app.jobs.lease import DeviceLease
 from app.jobs.lock import DataFolderLock, Holder, read_holder
 from app.jobs.lookups import answers_to, lookups_of, network_with_hash
 from app.jobs.networks import LibraryWords
@@ -13,6 +14,11 @@ from app.jobs.pictures import PicturesBySettings
 from app.jobs.recovery import recover
 from app.jobs.resolve import Resolver, identity_of
 from app.jobs.store import QueueEntry, Store
+from app.jobs.training import Training, TrainingWish
+from app.jobs.training_process import Child, StartChild, start_detached
+from app.jobs.training_store import TrainingStore
+from app.jobs.training_supervisor import TrainingSupervisor
+from app.jobs.trainings import Planner, Trainings
 from app.jobs.watch import AsyncWatch, Watch
 from app.jobs.worker import Worker
 from app.jobs.writer import PictureFiles, Writer
@@ -22,7 +28,9 @@ __all__ = [
     "AsyncWatch",
     "BeforeGroup",
     "Bus",
+    "Child",
     "DataFolderLock",
+    "DeviceLease",
     "Engine",
     "Holder",
     "Inflight",
@@ -32,10 +40,17 @@ __all__ = [
     "MakeEngine",
     "PictureFiles",
     "PicturesBySettings",
+    "Planner",
     "QueueEntry",
     "Resolver",
+    "StartChild",
     "Store",
     "Told",
+    "Training",
+    "TrainingStore",
+    "TrainingSupervisor",
+    "TrainingWish",
+    "Trainings",
     "Watch",
     "Worker",
     "Writer",
@@ -45,4 +60,5 @@ __all__ = [
     "network_with_hash",
     "read_holder",
     "recover",
+    "start_detached",
 ]

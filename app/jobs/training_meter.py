@@ -31,6 +31,8 @@ class TrainingMeter:
             case "begun":
                 self._begun = entry["at"]
                 self._times = []
+            case "prepared":
+                self._steps, self.step = int(entry["steps"]), int(entry["step"])
             case "step":
                 self.step = int(entry["step"])
                 self._loss, self._rate = entry.get("loss"), entry.get("rate")

@@ -79,6 +79,7 @@ class Trainings:
 
     def resolve(self, request: TrainingRequest) -> TrainingRun:
         """The request with names made into files. Raises TrainingProblem, ModelNotFound."""
+        request = self._located(request)
         name = request.name.strip()
         if not _NAME.fullmatch(name):
             raise TrainingProblem(
@@ -97,10 +98,13 @@ class Trainings:
         checkpoint = self._resolver.checkpoint(request.checkpoint)
         vae = self._resolver.vae(request.vae, checkpoint)
         now = self._clock()
+        id = new_job_id(now)
         return TrainingRun(
-            id=new_job_id(now),
+            id=id,
             created=now,
-            request=request.model_copy(update={"name": name, "checkpoint": checkpoint.title}),
+            request=request.model_copy(
+                update={"name": name, "checkpoint": checkpoint.title, "session": id, "created": int(now)}
+            ),
             checkpoint=identity_of(checkpoint),
             checkpoint_name=checkpoint.stem,
             vae=identity_of(vae) if vae else None,
@@ -115,7 +119,7 @@ class Trainings:
 
     def pictures(self, request: TrainingRequest) -> list[PictureFacts]:
         """The pictures of the data folder as they would be used. Raises TrainingProblem."""
-        return self._planner.pictures(request)
+        return self._planner.pictures(self._located(request))
 
     def submit(self, request: TrainingRequest, owner: str) -> Training:
         """Stores a training whose data were looked at; it is on the disk when this returns.
@@ -130,8 +134,10 @@ class Trainings:
 
     def submit_or_resume(self, request: TrainingRequest, owner: str) -> Training:
         """The unfinished training of the same request goes on, where there is one; else a new one."""
+        request = self._located(request)
         for training in self._store.in_state(("queued", "running", "paused")):
-            asked = training.run.request.model_copy(update={"checkpoint": request.checkpoint})
+            own = {"checkpoint": request.checkpoint, "session": request.session, "created": request.created}
+            asked = training.run.request.model_copy(update=own)
             same_file = not request.checkpoint or training.run.request.checkpoint.startswith(request.checkpoint)
             if training.owner == owner and same_file and asked == request:
                 return self.ask(training.id, "go")
@@ -191,6 +197,12 @@ class Trainings:
         if Path(name).name != name or path.suffix != ".png" or not path.is_file():
             raise PictureNotFound(f"Training {id[:40]} has no sample '{name[:60]}'.")
         return path
+
+    def _located(self, request: TrainingRequest) -> TrainingRequest:
+        """The request with whole paths; one that is not is meant from the data folder."""
+        named = {field: getattr(request, field) for field in ("data", "class_data", "template")}
+        whole = {field: str(self._folders.data / Path(text).expanduser()) for field, text in named.items() if text}
+        return request.model_copy(update=whole)
 
     def _planned(self, run: TrainingRun) -> PlanFacts:
         plan = self._planner.plan(run)

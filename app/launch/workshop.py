@@ -13,23 +13,27 @@ from pathlib import Path
 
 from app.cli.folders import folders_of
 from app.extension_host import ExtensionHost
+from app.extras import Extras, ExtrasRecords
 from app.files import Blobs, Downloads, Folders, Images, ModelLibrary, recommended
 from app.hooks import Registry
 from app.jobs import (
     AddHashes,
     Bus,
     DataFolderLock,
+    DeviceLease,
     Inflight,
     Jobs,
     PicturesBySettings,
     Resolver,
     Store,
+    Trainings,
     Worker,
     Writer,
     recover,
 )
 from app.language import StyleBook
 from app.launch.engine import Precision, make_engine
+from app.launch.training import DeviceSharing, make_trainings
 from app.schema.flags import LaunchOptions
 from app.schema.request import GenerationRequest
 from app.schema.settings import Settings
@@ -48,8 +52,11 @@ class Workshop:
     styles: StyleBook
     worker: Worker
     jobs: Jobs
+    trainings: Trainings
     blobs: Blobs
     downloads: Downloads
+    extras: Extras
+    extensions: ExtensionHost
 
 
 @contextmanager
@@ -78,7 +85,8 @@ def open_workshop(options: LaunchOptions) -> Iterator[Workshop]:
         inflight = Inflight(folders.state / "inflight.bin")
         recover(store, inflight, images.is_whole, log_file)
         blobs = Blobs(folders.state / "pictures")
-        blobs.collect(store.hashes())
+        records = ExtrasRecords(folders.state / "extras")
+        blobs.collect(store.hashes() | records.hashes())
         writer = Writer(
             store,
             PicturesBySettings(images, settings),
@@ -87,15 +95,37 @@ def open_workshop(options: LaunchOptions) -> Iterator[Workshop]:
             job_ended=registry.job_finished,
             models=dict(registry.owners("register_controls")),
         )
-        worker = Worker(store, bus, writer, inflight, functools.partial(make_engine, options, extensions, blobs))
+        lease = DeviceLease(DeviceSharing(options))
+        make = functools.partial(make_engine, options, extensions, blobs)
+        worker = Worker(store, bus, writer, inflight, make, lease=lease)
         styles = styles_of(options, folders)
         resolver = resolver_of(options, library, settings, styles, blobs.require, registry)
         jobs = Jobs(folders.data, store, bus, worker, resolver)
         worker.start()
         closing.callback(worker.close)
+        trainings, close_trainings = make_trainings(options, folders, library, resolver, bus, worker, lease)
+        closing.callback(close_trainings)
+        extras = Extras(jobs, library, blobs, folders, settings, records)
+        extras.start()
+        closing.callback(extras.close)
         downloads = Downloads(folders, library)
         closing.callback(downloads.close)
-        yield Workshop(folders, lock, settings, library, registry, resolver, styles, worker, jobs, blobs, downloads)
+        yield Workshop(
+            folders=folders,
+            lock=lock,
+            settings=settings,
+            library=library,
+            registry=registry,
+            resolver=resolver,
+            styles=styles,
+            worker=worker,
+            jobs=jobs,
+            trainings=trainings,
+            blobs=blobs,
+            downloads=downloads,
+            extras=extras,
+            extensions=extensions,
+        )
 
 
 def starting_request(resolver: Resolver, checkpoint: str = "") -> GenerationRequest:

@@ -1,0 +1,159 @@
+"""Training as a launch wires it: the planner that reads data and shapes, the child process, the share of the device.
+
+The only place where the server brings `app.training` and torch in, and late.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from app.files import Folders, ModelLibrary
+from app.files.folders import PROGRAM_DIR
+from app.files.run_folder import RunFolder
+from app.jobs import (
+    Bus,
+    Child,
+    DeviceLease,
+    Resolver,
+    Trainings,
+    TrainingStore,
+    TrainingSupervisor,
+    Worker,
+    start_detached,
+)
+from app.jobs.trainings import KINDS
+from app.schema.flags import LaunchOptions
+from app.schema.training import TrainingRequest
+from app.schema.training_run import BucketFacts, PictureFacts, PlanFacts, TrainingRun
+
+
+class TrainingPlanner:
+    """See `app.jobs.Planner`. Imports torch at the first question."""
+
+    def plan(self, run: TrainingRun) -> PlanFacts:
+        """Reads the pictures and the checkpoint's header; no weights."""
+        # Late on purpose: the page answers before torch is imported.
+        from app.training import plan  # noqa: PLC0415
+        from app.training.data import word_of  # noqa: PLC0415
+        from app.training.sample_prompts import sample_requests  # noqa: PLC0415
+
+        sample_requests(run.request, word_of(run.request))
+        told = plan(run.request)
+        buckets = [(*map(int, size.split("x")), count) for size, count in told.buckets.items()]
+        missing = [f"{told.class_missing} pictures of ordinary ones will be drawn first."] if told.class_missing else []
+        return PlanFacts(
+            pictures=told.pictures,
+            buckets=tuple(BucketFacts(*bucket) for bucket in buckets),
+            per_epoch=told.shown_per_epoch,
+            steps_per_epoch=told.batches_per_epoch,
+            steps=told.steps,
+            epochs=told.epochs,
+            parameters=told.parameters,
+            file_bytes=told.file_bytes,
+            folder_bytes=3 * told.snapshot_bytes,
+            remarks=(*told.warnings, *missing),
+        )
+
+    def pictures(self, request: TrainingRequest) -> list[PictureFacts]:
+        """The pictures of the data folder with their places in the buckets."""
+        # Late on purpose, as above.
+        from app.training.data import read_material  # noqa: PLC0415
+
+        folder = Path(request.data).expanduser()
+        material = read_material(request.model_copy(update={"prior": "none", "template": ""}))
+        found = []
+        for one in (*material.pictures, *material.held_out):
+            sample, placing = one.sample, one.placing
+            width, height = placing.scaled
+            found.append(
+                PictureFacts(
+                    name=sample.path.relative_to(folder).as_posix(),
+                    width=sample.width,
+                    height=sample.height,
+                    caption=sample.caption,
+                    repeats=sample.repeats,
+                    bucket=(placing.bucket.width, placing.bucket.height),
+                    crop=(
+                        placing.left / width,
+                        placing.top / height,
+                        (placing.left + placing.bucket.width) / width,
+                        (placing.top + placing.bucket.height) / height,
+                    ),
+                )
+            )
+        return sorted(found, key=lambda one: one.name)
+
+
+@dataclass(frozen=True)
+class DeviceSharing:
+    """Whether a training and pictures can have the device at once: on a CPU, where both only get slower."""
+
+    options: LaunchOptions
+
+    def __call__(self) -> bool:
+        """Asks torch, and so is slow the first time; it is asked when a training starts."""
+        # Late on purpose, as above.
+        from app.models import choose_device  # noqa: PLC0415
+
+        return choose_device(self.options.wanted_device).type == "cpu"
+
+
+def start_child(folder: RunFolder) -> Child:
+    """`python -m app.training FOLDER` in a session of its own."""
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(PROGRAM_DIR), _python_path())))}
+    return start_detached([sys.executable, "-m", "app.training", str(folder.path)], folder, str(PROGRAM_DIR), environ)
+
+
+def make_trainings(
+    options: LaunchOptions,
+    folders: Folders,
+    library: ModelLibrary,
+    resolver: Resolver,
+    bus: Bus,
+    worker: Worker,
+    lease: DeviceLease,
+) -> tuple[Trainings, Callable[[], None]]:
+    """The door to trainings, with its supervisor started; and what closes it."""
+    store = TrainingStore(folders.state / "jobs.sqlite", bus.publish)
+
+    def arrived(path: Path) -> None:
+        for kind in KINDS.values():
+            if any(path.is_relative_to(folder) for folder in folders.of_kind(kind)):
+                library.refresh(kind)
+
+    supervisor = TrainingSupervisor(
+        folders.data, store, bus, start_child, lease=lease, wake_pictures=worker.wake, arrived=arrived
+    )
+    trainings = Trainings(
+        folders,
+        store,
+        bus,
+        supervisor,
+        resolver,
+        TrainingPlanner(),
+        threads=_threads(),
+        device=options.wanted_device or "",
+    )
+    supervisor.start()
+
+    def close() -> None:
+        supervisor.close()
+        store.close()
+
+    return trainings, close
+
+
+def _threads() -> int:
+    """As many as torch itself would take: the environment's word, else one for each core."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return int(asked) if asked.isdecimal() and int(asked) > 0 else psutil.cpu_count(logical=False) or 1
+
+
+def _python_path() -> str:
+    return os.environ.get("PYTHONPATH", "")

@@ -1,0 +1,197 @@
+"""Trainer: from a run to `train`: loads the model, draws what is to be drawn, and tells the log what happens.
+
+Knows both sides; what is learnt and how is `train`'s, folders and processes are `run`'s.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import torch
+
+from app.files.run_folder import RunFolder, Wish
+from app.files.whole_file import write_whole
+from app.models import LoadedModel, choose_device, load_checkpoint, load_vae
+from app.schema.errors import ModelChanged, ModelNotFound, TrainingProblem, UnsupportedModel
+from app.schema.request import GenerationRequest
+from app.schema.training import TrainingRequest
+from app.schema.training_run import TrainingRun
+from app.training.data import read_material, word_of
+from app.training.drawing import draw_picture
+from app.training.events import Copied, Encoded, Event, Noted, Prepared, RolledBack, Stepped, Validated
+from app.training.precision import autocast_dtype, precision_to_load
+from app.training.sample_prompts import sample_requests
+from app.training.snapshot import Snapshots
+from app.training.targets import Target
+from app.training.train import train
+
+Tell = Callable[..., None]
+Wished = Callable[[], Wish]
+CLASS_STEPS = 30
+
+
+def train_run(run: TrainingRun, folder: RunFolder, tell: Tell, wished: Wished) -> Path | None:
+    """See `run.Trainer`."""
+    torch.set_num_threads(run.threads)
+    request = run.request
+    samples = sample_requests(request, word_of(request)) if request.sample_every else ()
+    tell("phase", text="Loading the model")
+    model = load_model(run)
+    ready = with_class_pictures(request, model, folder, tell, wished)
+    if ready is None:
+        return None
+    request = ready
+    recorder = _Recorder(tell, model.device)
+
+    def draw_samples(step: int, target: Target) -> None:
+        draw_all(samples, step, target, model, request, folder, tell)
+
+    made = train(
+        request,
+        model,
+        folder.path,
+        report=recorder,
+        should_stop=lambda: wished() != "go",
+        draw_samples=draw_samples if samples else None,
+    )
+    if made is not None or wished() != "stop":
+        return made
+    return _ended_early(request, model, folder)
+
+
+def _ended_early(request: TrainingRequest, model: LoadedModel, folder: RunFolder) -> Path:
+    """The file of what is learnt so far: as if no more steps had been asked for."""
+    newest = Snapshots(folder.snapshots).newest()
+    if newest is None or not newest.step:
+        raise TrainingProblem("It was stopped before its first step, so there is nothing to keep.")
+    made = train(request.model_copy(update={"steps": newest.step}), model, folder.path)
+    assert made is not None
+    return made
+
+
+def load_model(run: TrainingRun) -> LoadedModel:
+    """The run's checkpoint with its VAE. Raises ModelNotFound, ModelChanged, and what the loader raises."""
+    device = choose_device(run.device or None)
+    for file, field in ((run.checkpoint, "checkpoint"), (run.vae, "vae")):
+        if file is None:
+            continue
+        path = Path(file.path)
+        if not path.exists():
+            raise ModelNotFound(f"{path.name} is gone.", field=field, hint="Put it back and go on with the run.")
+        if path.is_file() and path.stat().st_size != file.size:
+            raise ModelChanged(
+                f"{path.name} was replaced after the training was begun.", field=field, hint="Put the old file back."
+            )
+    vae = None
+    if run.vae is not None:
+        vae = load_vae(run.vae.path, scaling_factor=1.0, device=device)
+    model = load_checkpoint(
+        run.checkpoint.path, device=device, precision=precision_to_load(run.request, device), vae=vae
+    )
+    if vae is not None:
+        wanted = (model.family.latent_channels, model.family.pixels_per_latent)
+        if (vae.module.config.latent_channels, vae.pixels_per_latent) != wanted:
+            raise UnsupportedModel(f"The VAE {vae.name} does not fit {run.checkpoint_name}.", field="vae")
+        vae.scaling_factor = model.family.scaling_factor
+    return model
+
+
+def with_class_pictures(
+    request: TrainingRequest, model: LoadedModel, folder: RunFolder, tell: Tell, wished: Wished
+) -> TrainingRequest | None:
+    """The request with its pictures of ordinary ones drawn where they were missing; None where it was to pause."""
+    if request.prior != "pictures" or request.method == "textual_inversion" or not request.prior_weight:
+        return request
+    place = Path(request.class_data).expanduser() if request.class_data else folder.path / "class"
+    request = request.model_copy(update={"class_data": str(place)})
+    missing = read_material(request).class_missing
+    if not missing:
+        return request
+    if not request.class_words.strip():
+        raise TrainingProblem(
+            "What ordinary ones are called is not said, so they cannot be drawn.",
+            field="class_words",
+            hint="Write the word for its kind, as 'dog', or give a folder with enough pictures.",
+        )
+    places = (place / f"ordinary-{number:05d}.png" for number in itertools.count())
+    for number, path in enumerate(itertools.islice((path for path in places if not path.exists()), missing)):
+        if wished() != "go":
+            return None
+        tell("phase", text=f"Drawing pictures of ordinary ones: {number + 1} of {missing}")
+        wanted = GenerationRequest(
+            prompt=request.class_words,
+            width=request.width // 8 * 8,
+            height=request.height // 8 * 8,
+            steps=CLASS_STEPS,
+            seed=(request.seed + 1_000_000 + int(path.stem.rpartition("-")[2])) % 2**31,
+            variation_seed=0,
+            clip_skip=request.clip_skip,
+        )
+        write_whole(path.with_suffix(".txt"), request.class_words.encode())
+        write_whole(path, draw_picture(model, wanted, (), autocast_dtype(request.precision, model.device)))
+    return request
+
+
+def draw_all(
+    samples: tuple[GenerationRequest, ...],
+    step: int,
+    target: Target,
+    model: LoadedModel,
+    request: TrainingRequest,
+    folder: RunFolder,
+    tell: Tell,
+) -> None:
+    """The sample pictures of a step; those that are there already, from before a kill, are left as they are."""
+    target.begin(None)
+    for number, wanted in enumerate(samples):
+        path = folder.samples / f"{step:06d}-{number:02d}.png"
+        if not path.exists():
+            tell("phase", text=f"Drawing sample {number + 1} of {len(samples)}")
+            half = autocast_dtype(request.precision, model.device)
+            write_whole(path, draw_picture(model, wanted, target.vocabularies(), half))
+        tell("sample", step=step, name=path.name, prompt=wanted.prompt)
+
+
+class _Recorder:
+    """Writes what `train` reports to the log."""
+
+    def __init__(self, tell: Tell, device: torch.device) -> None:
+        self._tell = tell
+        self._device = device
+        self._process = psutil.Process()
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case Prepared(plan, step):
+                self._tell("prepared", step=step, steps=plan.steps, text=str(plan))
+                self._tell("phase", text="Reading the pictures")
+            case Encoded(done, total):
+                self._tell("phase", text=f"Reading the pictures: {done} of {total}")
+            case Stepped():
+                loss = event.loss if math.isfinite(event.loss) else None
+                self._tell(
+                    "step",
+                    step=event.step,
+                    epoch=event.epoch,
+                    loss=loss,
+                    rate=event.rate,
+                    seconds=round(event.seconds, 4),
+                    memory=self._memory(),
+                )
+            case Validated(step, loss):
+                self._tell("validation", step=step, loss=loss)
+            case RolledBack(step, cause):
+                self._tell("notice", code="rolled_back", text=f"{cause} The run goes back to its last snapshot.")
+            case Copied(step, path):
+                self._tell("copy", step=step, path=str(path))
+            case Noted(text):
+                self._tell("notice", code="training", text=text)
+
+    def _memory(self) -> int:
+        if self._device.type == "cuda":
+            return int(torch.cuda.max_memory_allocated(self._device))
+        return int(self._process.memory_info().rss)
