@@ -4,11 +4,13 @@ from app.api.application import create_application
 from app.api.downloads import downloads_router
 from app.api.errors import error_of, install_error_handlers
 from app.api.events import events_router
+from app.api.extras import extras_router
 from app.api.jobs import jobs_router
 from app.api.memory import memory_router
 from app.api.models import models_router
 from app.api.pictures import pictures_router
 from app.api.sdapi import sdapi_router
+from app.api.sdapi_extras import sdapi_extras_router
 from app.api.sdapi_lists import lists_router
 from app.api.sdapi_networks import networks_router
 
@@ -17,6 +19,7 @@ __all__ = [
     "downloads_router",
     "error_of",
     "events_router",
+    "extras_router",
     "install_error_handlers",
     "jobs_router",
     "lists_router",
@@ -24,5 +27,6 @@ __all__ = [
     "models_router",
     "networks_router",
     "pictures_router",
+    "sdapi_extras_router",
     "sdapi_router",
 ]

@@ -31,10 +31,7 @@ from app.schema.settings import Settings, SettingValues
 TheCaller = Annotated[Caller, Depends(caller_of)]
 
 NOT_SERVED = (
-    "POST /extra-single-image",
-    "POST /extra-batch-images",
     "POST /interrogate",
-    "GET /face-restorers",
     "POST /create/embedding",
     "POST /create/hypernetwork",
     "POST /train/embedding",

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import io
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -49,14 +51,20 @@ class Encoding:
 
 
 PNG = Encoding()
+_NO_TEXTS: Mapping[str, str] = MappingProxyType({})
 
 
-def encode(picture: Image.Image, infotext: str = "", encoding: Encoding = PNG) -> bytes:
-    """The bytes of a picture file. infotext: "" leaves it out. The encoding must fit: see `Encoding.fits`."""
+def encode(
+    picture: Image.Image, infotext: str = "", encoding: Encoding = PNG, texts: Mapping[str, str] = _NO_TEXTS
+) -> bytes:
+    """The bytes of a picture file. infotext: "" leaves it out. texts: others by name, which PNG alone holds.
+
+    The encoding must fit: see `Encoding.fits`.
+    """
     text = infotext if encoding.infotext else ""
     file = io.BytesIO()
     if encoding.format == "png":
-        picture.save(file, "PNG", pnginfo=_chunks(text), **_PNG_OPTIONS)
+        picture.save(file, "PNG", pnginfo=_chunks(text, texts), **_PNG_OPTIONS)
     elif encoding.format == "gif":
         picture.save(file, "GIF", comment=text.encode("utf-8"))
     else:
@@ -67,8 +75,10 @@ def encode(picture: Image.Image, infotext: str = "", encoding: Encoding = PNG) -
     return file.getvalue()
 
 
-def _chunks(text: str) -> PngInfo:
+def _chunks(text: str, texts: Mapping[str, str]) -> PngInfo:
     info = PngInfo()
+    for name, other in texts.items():
+        info.add_text(name, other)
     if text:
         info.add_text("parameters", text)  # tEXt where Latin-1 holds it, else iTXt
     return info

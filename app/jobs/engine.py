@@ -88,8 +88,10 @@ class Engine(Protocol):
         height: int,
         tell: Callable[[int, int], None],
     ) -> Image:
-        """An RGB picture at width x height by an upscaler. file: of its network, None for those without one. tell: is told
-        tiles done and in all, and may raise to end the work. Raises what the upscaler deserves."""
+        """An RGB picture at width x height by an upscaler. file: of its network, None for those without one.
+
+        tell: is told tiles done and in all, and may raise to end the work. Raises what the upscaler deserves.
+        """
         ...
 
     def close(self) -> None:

@@ -167,8 +167,10 @@ class Jobs:
         self._worker.order(ModelOrder("unpin", path))
 
     def ask(self, act: Callable[[Engine], T]) -> Future[T]:
-        """Has something done with the engine on its own thread, between two groups of work. The answer is cancelled when
-        the program ends before its turn."""
+        """Has something done with the engine on its own thread, between two groups of work.
+
+        The answer is cancelled when the program ends before its turn.
+        """
         return self._worker.ask(act)
 
     def image_file(self, id: str, index: int, owner: str | None = None) -> Path:

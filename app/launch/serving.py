@@ -18,12 +18,14 @@ from app.api import (
     create_application,
     downloads_router,
     events_router,
+    extras_router,
     jobs_router,
     lists_router,
     memory_router,
     models_router,
     networks_router,
     pictures_router,
+    sdapi_extras_router,
     sdapi_router,
 )
 from app.files import Thumbnails
@@ -80,12 +82,14 @@ def application(options: LaunchOptions, workshop: Workshop) -> Any:
     app.include_router(memory_router(workshop.jobs, workshop.library))
     app.include_router(downloads_router(workshop.downloads))
     app.include_router(pictures_router(workshop.blobs))
+    app.include_router(extras_router(workshop.extras, workshop.library))
     for extension, router in workshop.registry.owners("register_routes"):
         app.include_router(router, prefix=f"/ext/{extension}")
     if options.api or options.nowebui:
         app.include_router(
             sdapi_router(workshop.jobs, workshop.library, workshop.settings, workshop.resolver, workshop.blobs)
         )
+        app.include_router(sdapi_extras_router(workshop.extras))
         app.include_router(networks_router(workshop.jobs, workshop.library, workshop.resolver))
         asked = partial(device_memory, options.wanted_device)
         app.include_router(lists_router(workshop.library, workshop.resolver.styles, flags_shown(options), asked))

@@ -12,15 +12,18 @@ from app.access import Access
 from app.api import (
     create_application,
     events_router,
+    extras_router,
     jobs_router,
     lists_router,
     memory_router,
     models_router,
     networks_router,
     pictures_router,
+    sdapi_extras_router,
     sdapi_router,
 )
 from app.extension_host import ExtensionHost
+from app.extras import Extras, ExtrasRecords
 from app.files import Blobs, Folders, Images, ModelLibrary, Thumbnails
 from app.hooks import Registry
 from app.jobs import (
@@ -67,8 +70,10 @@ class Server:
     store: Store
     worker: Worker
     lock: DataFolderLock
+    extras: Extras
 
     def close(self) -> None:
+        self.extras.close()
         self.worker.close()
         self.store.close()
         self.lock.release()
@@ -110,6 +115,8 @@ def build_server(
     jobs = Jobs(folders.data, store, bus, worker, resolver)
     recover(store, inflight, images.is_whole)
     worker.start()
+    extras = Extras(jobs, library, blobs, folders, settings, ExtrasRecords(folders.state / "extras"))
+    extras.start()
     app = create_application(access or Access())
     app.include_router(jobs_router(jobs))
     app.include_router(events_router(jobs, heartbeat))
@@ -118,5 +125,7 @@ def build_server(
     app.include_router(networks_router(jobs, library, resolver))
     app.include_router(sdapi_router(jobs, library, settings, resolver, blobs))
     app.include_router(pictures_router(blobs))
+    app.include_router(extras_router(extras, library))
+    app.include_router(sdapi_extras_router(extras))
     app.include_router(lists_router(library, styles, {}, lambda: {}))
-    return Server(app, jobs, folders, settings, library, resolver, styles, store, worker, lock)
+    return Server(app, jobs, folders, settings, library, resolver, styles, store, worker, lock, extras)
