@@ -1,12 +1,12 @@
-"""The txt2img form: a widget for each Control, values into a request, a kept form back.
+"""The form of a generation tab: a widget for each Control, values into a request, a kept form back.
 
-Builds from the schema alone; knows nothing of layout or of jobs.
+Builds from the schema alone, alike for txt2img, img2img and inpaint; knows nothing of layout or of jobs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple, get_args
 
 import gradio as gr
 
@@ -19,33 +19,70 @@ from app.schema.settings import SettingValues, request_values
 Values = dict[str, Any]
 
 CONTROLS = controls_of(GenerationRequest)
-ELEMENT_IDS: Mapping[str, str] = {
-    "checkpoint": "setting_sd_model_checkpoint",
-    "vae": "setting_sd_vae",
-    "prompt": "txt2img_prompt",
-    "negative_prompt": "txt2img_neg_prompt",
-    "styles": "txt2img_styles",
-    "sampler": "txt2img_sampling",
-    "schedule": "txt2img_scheduler",
-    "steps": "txt2img_steps",
-    "width": "txt2img_width",
-    "height": "txt2img_height",
-    "batch_count": "txt2img_batch_count",
-    "batch_size": "txt2img_batch_size",
-    "cfg_scale": "txt2img_cfg_scale",
-    "seed": "txt2img_seed",
-    "variation_seed": "txt2img_subseed",
-    "variation_strength": "txt2img_subseed_strength",
-    "seed_resize_width": "txt2img_seed_resize_from_w",
-    "seed_resize_height": "txt2img_seed_resize_from_h",
+MODELS: Mapping[str, str] = {"checkpoint": "setting_sd_model_checkpoint", "vae": "setting_sd_vae"}
+"""Fields that all tabs share, in the row above them, and their DOM ids."""
+_DRAWING = {
+    "prompt": "prompt",
+    "negative_prompt": "neg_prompt",
+    "styles": "styles",
+    "sampler": "sampling",
+    "schedule": "scheduler",
+    "steps": "steps",
+    "width": "width",
+    "height": "height",
+    "batch_count": "batch_count",
+    "batch_size": "batch_size",
+    "cfg_scale": "cfg_scale",
+    "seed": "seed",
+    "variation_seed": "subseed",
+    "variation_strength": "subseed_strength",
+    "seed_resize_width": "seed_resize_from_w",
+    "seed_resize_height": "seed_resize_from_h",
 }
-"""Fields of the form, in the order of the page, and the DOM ids that AUTOMATIC1111 gave them."""
-HELP = {name: CONTROLS[name].help for name in ELEMENT_IDS if CONTROLS[name].help}
+_REDRAWING = {
+    "resize_mode": "resize_mode",
+    "denoising_strength": "denoising_strength",
+    "image_cfg_scale": "image_cfg_scale",
+    "mask_blur_x": "mask_blur",
+    "mask_mode": "inpainting_mask_mode",
+    "masked_content": "inpainting_fill",
+    "inpaint_area": "inpaint_full_res",
+    "masked_padding": "inpaint_full_res_padding",
+}
 EXTRA_FIELDS = ("variation_seed", "variation_strength", "seed_resize_width", "seed_resize_height")
 SEEDS = ("seed", "variation_seed")
 START: Mapping[str, Any] = {
-    name: GenerationRequest.model_fields[name].get_default(call_default_factory=True) for name in ELEMENT_IDS
+    name: GenerationRequest.model_fields[name].get_default(call_default_factory=True)
+    for name in (*MODELS, *_DRAWING, *_REDRAWING)
 }
+HELP = {name: CONTROLS[name].help for name in START if CONTROLS[name].help}
+
+
+class Form(NamedTuple):
+    """tab: its id. label: as people read it. ids: the fields it shows, in the order of the
+    page, and the DOM ids that AUTOMATIC1111 gave them. redraws: works on a picture that is given."""
+
+    tab: str
+    label: str
+    ids: Mapping[str, str]
+    redraws: bool
+
+    @property
+    def own(self) -> tuple[str, ...]:
+        """The fields of this tab alone."""
+        return tuple(name for name in self.ids if name not in MODELS)
+
+
+def _form(tab: str, label: str, *, redraws: bool) -> Form:
+    suffixes = {**_DRAWING, **(_REDRAWING if redraws else {})}
+    return Form(tab, label, {**MODELS, **{name: f"{tab}_{suffix}" for name, suffix in suffixes.items()}}, redraws)
+
+
+TXT2IMG = _form("txt2img", "txt2img", redraws=False)
+IMG2IMG = _form("img2img", "img2img", redraws=True)
+INPAINT = _form("inpaint", "Inpaint", redraws=True)
+FORMS = (TXT2IMG, IMG2IMG, INPAINT)
+"""The generation tabs, in the order of the page."""
 
 _MENUS = {
     "sampler": [sampler.name for sampler in SAMPLER_NAMES],
@@ -53,10 +90,20 @@ _MENUS = {
 }
 
 
-def widget(name: str, **options: Any) -> Any:
+def form_of(tab: str) -> Form:
+    """The form of a tab. Raises InvalidField."""
+    found = {form.tab: form for form in FORMS}.get(tab)
+    if found is None:
+        raise InvalidField(f"There is no generation tab '{tab[:80]}'.", field="tab")
+    return found
+
+
+def widget(name: str, form: Form = TXT2IMG, **options: Any) -> Any:
     """A Gradio component for one field of the request, with A1111's DOM id."""
     control = CONTROLS[name]
-    common = {"label": control.label, "elem_id": ELEMENT_IDS[name], **options}
+    common = {"label": control.label, "elem_id": form.ids[name], **options}
+    if fixed := _fixed_choices(name):
+        return gr.Radio(list(fixed), value=START[name], **common)
     if control.choices is not None:
         return gr.Dropdown(_MENUS.get(name, [START[name]] if START[name] else []), value=START[name] or None, **common)
     if name in SEEDS:
@@ -67,24 +114,37 @@ def widget(name: str, **options: Any) -> Any:
     return gr.Slider(control.minimum, control.maximum, START[name], step=control.step, **common)
 
 
+def _fixed_choices(name: str) -> tuple[str, ...]:
+    """The words that a field allows, () for one whose choices are a list of names."""
+    return tuple(get_args(GenerationRequest.model_fields[name].annotation)) if name in _REDRAWING else ()
+
+
 def request_of(
-    values: Sequence[Any], settings: SettingValues, overrides: Mapping[str, Any] | None = None
+    form: Form,
+    values: Sequence[Any],
+    settings: SettingValues,
+    overrides: Mapping[str, Any] | None = None,
+    pictures: Mapping[str, Any] | None = None,
 ) -> GenerationRequest:
-    """The request that the widgets' raw values (in the order of ELEMENT_IDS) and the user's settings come to.
+    """The request that the widgets' raw values (in the order of form.ids) and the user's settings come to.
 
-    overrides: fields that the form does not show, in place of the settings' values. Raises InvalidField and its kin,
-    naming the first field at fault.
+    overrides: fields that the form does not show, in place of the settings' values. pictures: those that the source
+    panel gives. Raises InvalidField and its kin, naming the first field at fault.
     """
-    shown = {name: _read(name, value) for name, value in zip(ELEMENT_IDS, values, strict=True)}
+    shown = {name: _read(name, value) for name, value in zip(form.ids, values, strict=True)}
+    if "mask_blur_x" in shown:
+        shown["mask_blur_y"] = shown["mask_blur_x"]
     unseen = request_values(settings, str(shown["sampler"]))
-    return parse_request({**unseen, "save_images": settings.samples_save, **(overrides or {}), **shown})
+    return parse_request(
+        {**unseen, "save_images": settings.samples_save, **(overrides or {}), **shown, **(pictures or {})}
+    )
 
 
-def restored(saved: Any) -> Values:
+def restored(form: Form, saved: Any) -> Values:
     """What a browser kept of its form, without what is not valid any more."""
     found: Values = {}
     for name, value in saved.items() if isinstance(saved, dict) else ():
-        if name not in ELEMENT_IDS:
+        if name not in form.ids:
             continue
         try:
             read = _read(name, value)

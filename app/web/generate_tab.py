@@ -1,4 +1,4 @@
-"""The txt2img tab's layout, as A1111's users know it; what its widgets do is in handlers.py."""
+"""The layout of the generation tabs, one builder for all, as A1111's users know it; handlers.py brings it to life."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from typing import Any
 import gradio as gr
 
 from app.web.cards_tab import cards_tabs
-from app.web.form import ELEMENT_IDS, EXTRA_FIELDS, HELP, widget
-from app.web.prompt_tools import NAMES, override_box, prompt_tools
+from app.web.form import EXTRA_FIELDS, FORMS, HELP, IMG2IMG, INPAINT, TXT2IMG, Form, widget
+from app.web.prompt_tools import override_box, prompt_tools, tool_names
+from app.web.source_panel import mask_settings, redrawing_settings, size_tools, source_panel
 
 _RESULTS = Path(__file__).with_name("results.html")
 _STOP_BUTTONS = """
 <div class="easel-stop">
-  <button id="txt2img_interrupt" class="easel-button" type="button" disabled
+  <button id="TAB_interrupt" class="easel-button" type="button" disabled
     title="End with the pictures as they are (Esc)">Interrupt</button>
-  <button id="txt2img_skip" class="easel-button" type="button" disabled
+  <button id="TAB_skip" class="easel-button" type="button" disabled
     title="On to the next picture (Alt+Enter)">Skip</button>
 </div>
-<div id="txt2img_error" class="easel-error" role="alert" hidden></div>
+<div id="TAB_error" class="easel-error" role="alert" hidden></div>
 """
 _MEMORY = """
 <details id="easel_memory" class="easel-memory">
@@ -44,67 +45,98 @@ def quicksettings() -> Widgets:
     return {"checkpoint": checkpoint, "refresh": refresh, "vae": vae, "choose": choose}
 
 
-def txt2img_layout() -> Widgets:
+def page_facts() -> None:
+    """The table of fields, DOM ids and words by which the script finds its way; seen by nobody."""
+    facts = {
+        "tabs": {form.tab: form.ids for form in FORMS},
+        "help": HELP,
+        "names": {form.tab: tool_names(form.tab) for form in FORMS},
+    }
+    gr.HTML(f'<div id="easel_page" data-page="{escape(json.dumps(facts), quote=True)}" hidden></div>', js_on_load=None)
+
+
+def generation_layout(form: Form) -> Widgets:
     """The tab's widgets by the names of their fields, and buttons by their own."""
     made: Widgets = {}
-    with gr.Row(elem_id="txt2img_toprow"):
+    tab = form.tab
+    with gr.Row(elem_id=f"{tab}_toprow"):
         with gr.Column(scale=6, min_width=300):
-            made["prompt"] = _prompt("prompt", "txt2img_token_counter", "Prompt")
-            made["negative_prompt"] = _prompt("negative_prompt", "txt2img_negative_token_counter", "Negative prompt")
-        with gr.Column(scale=2, min_width=200, elem_id="txt2img_actions_column"):
-            made["generate"] = gr.Button("Generate", variant="primary", elem_id="txt2img_generate")
-            gr.HTML(_STOP_BUTTONS, js_on_load=None)
-            prompt_tools(made)
-    with gr.Tabs(elem_id="txt2img_extra_tabs", elem_classes="extra-networks"):
+            made["prompt"] = _prompt(form, "prompt", "token_counter", "Prompt")
+            made["negative_prompt"] = _prompt(form, "negative_prompt", "negative_token_counter", "Negative prompt")
+        with gr.Column(scale=2, min_width=200, elem_id=f"{tab}_actions_column"):
+            made["generate"] = gr.Button(
+                "Generate", variant="primary", elem_id=f"{tab}_generate", elem_classes="easel-generate"
+            )
+            gr.HTML(_STOP_BUTTONS.replace("TAB", tab), js_on_load=None)
+            prompt_tools(made, form)
+    with gr.Tabs(elem_id=f"{tab}_extra_tabs", elem_classes="extra-networks"):
         with (
-            gr.Tab("Generation", id="txt2img_generation", elem_id="txt2img_generation"),
-            gr.Row(elem_id="txt2img_below"),
+            gr.Tab("Generation", id=f"{tab}_generation", elem_id=f"{tab}_generation"),
+            gr.Row(elem_id=f"{tab}_below"),
         ):
-            with gr.Column(scale=1, min_width=300, elem_id="txt2img_settings"):
-                _settings(made)
+            with gr.Column(scale=1, min_width=300, elem_id=f"{tab}_settings"):
+                _settings(made, form)
             with gr.Column(scale=1, min_width=300):
-                made["elements"] = gr.HTML(_results(), js_on_load=None)
-        cards_tabs("txt2img")
+                gr.HTML(_results(tab), js_on_load=None)
+        cards_tabs(tab)
     return made
 
 
-def _prompt(name: str, counter: str, placeholder: str) -> Any:
+def _prompt(form: Form, name: str, counter: str, placeholder: str) -> Any:
     with gr.Group(elem_classes="easel-prompt"):
         gr.HTML(
-            f'<span id="{counter}" class="easel-counter" title="tokens used / room before the next chunk">0/75</span>',
+            f'<span id="{form.tab}_{counter}" class="easel-counter" '
+            'title="tokens used / room before the next chunk">0/75</span>',
             js_on_load=None,
         )
-        return widget(name, lines=3, max_lines=12, placeholder=f"{placeholder} (Ctrl+Enter generates)")
+        return widget(name, form, lines=3, max_lines=12, placeholder=f"{placeholder} (Ctrl+Enter generates)")
 
 
-def _settings(made: Widgets) -> None:
+def _settings(made: Widgets, form: Form) -> None:
+    if form.redraws:
+        source_panel(form)
+        redrawing_settings(made, form)
+        mask_settings(made, form)
     with gr.Row():
-        made["sampler"] = widget("sampler")
-        made["schedule"] = widget("schedule")
-    made["steps"] = widget("steps")
+        made["sampler"] = widget("sampler", form)
+        made["schedule"] = widget("schedule", form)
+    made["steps"] = widget("steps", form)
     with gr.Row():
         with gr.Column(scale=4, min_width=200):
-            made["width"] = widget("width")
-            made["height"] = widget("height")
-        made["swap"] = gr.Button("⇅", elem_id="txt2img_res_switch_btn", elem_classes="easel-tool", size="sm")
+            made["width"] = widget("width", form)
+            made["height"] = widget("height", form)
+        made["swap"] = _tool("⇅", f"{form.tab}_res_switch_btn")
+        if form.redraws:
+            made["detect"] = _tool("📐", f"{form.tab}_detect_image_size_btn")
         with gr.Column(scale=3, min_width=160):
-            made["batch_count"] = widget("batch_count")
-            made["batch_size"] = widget("batch_size")
-    made["cfg_scale"] = widget("cfg_scale")
+            made["batch_count"] = widget("batch_count", form)
+            made["batch_size"] = widget("batch_size", form)
+    if form.redraws:
+        size_tools(form)
+    made["cfg_scale"] = widget("cfg_scale", form)
     with gr.Row():
-        made["seed"] = widget("seed", scale=4)
-        made["dice"] = gr.Button("⚄", elem_id="txt2img_random_seed", elem_classes="easel-tool", size="sm")
-        made["recycle"] = gr.Button("♻", elem_id="txt2img_reuse_seed", elem_classes="easel-tool", size="sm")
-    with gr.Accordion("Extra", open=False, elem_id="txt2img_subseed_show") as made["extra"]:
+        made["seed"] = widget("seed", form, scale=4)
+        made["dice"] = _tool("⚄", f"{form.tab}_random_seed")
+        made["recycle"] = _tool("♻", f"{form.tab}_reuse_seed")
+    with gr.Accordion("Extra", open=False, elem_id=f"{form.tab}_subseed_show") as made["extra"]:
         for first, second in (EXTRA_FIELDS[:2], EXTRA_FIELDS[2:]):
             with gr.Row():
-                made[first] = widget(first)
-                made[second] = widget(second)
-    made["overrides"] = override_box()
-    made["reset"] = gr.Button("Reset the form", elem_id="txt2img_reset", size="sm")
+                made[first] = widget(first, form)
+                made[second] = widget(second, form)
+    made["overrides"] = override_box(form.tab)
+    made["reset"] = gr.Button("Reset the form", elem_id=f"{form.tab}_reset", elem_classes="easel-reset", size="sm")
 
 
-def _results() -> str:
-    """The results' skeleton; it carries the table of fields and DOM ids by which the script marks what is wrong."""
-    table = escape(json.dumps({"fields": ELEMENT_IDS, "help": HELP, "names": NAMES}), quote=True)
-    return f'<div id="easel_page" data-page="{table}"></div>' + _RESULTS.read_text(encoding="utf-8")
+def _tool(sign: str, name: str) -> Any:
+    return gr.Button(sign, elem_id=name, elem_classes="easel-tool", size="sm")
+
+
+def _results(tab: str) -> str:
+    """The results' skeleton, with buttons that send a picture on."""
+    sends = "".join(
+        f'<button id="{tab}_send_to_{target.tab}" class="easel-button" type="button" data-send="{target.tab}">'
+        f"Send to {target.tab}</button>"
+        for target in (IMG2IMG, INPAINT)
+    )
+    text = _RESULTS.read_text(encoding="utf-8").replace(TXT2IMG.tab, tab)
+    return text.replace("<!-- send -->", sends)

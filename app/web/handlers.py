@@ -1,4 +1,4 @@
-"""Handlers: what stands behind the widgets of txt2img: form to job, kept form to widgets, menus.
+"""Handlers: what stands behind the widgets of the generation tabs: form to job, kept form to widgets, menus.
 
 What happens after a job is stored (progress, pictures) is the script's, which watches its events.
 """
@@ -17,19 +17,23 @@ from app.jobs import Jobs
 from app.language import StyleBook
 from app.schema.errors import EaselError, UnexpectedFailure
 from app.schema.settings import Settings, SettingValues
-from app.web.form import ELEMENT_IDS, EXTRA_FIELDS, SEEDS, START, request_of, restored
+from app.web.form import EXTRA_FIELDS, FORMS, MODELS, SEEDS, START, TXT2IMG, Form, Values, request_of, restored
 from app.web.model_menus import ModelMenus, followed
 from app.web.overrides import read_overrides
 from app.web.paste_handlers import box_of, wire_pasting
 from app.web.pasting import Pasting
+from app.web.source_fields import read_source
 
 logger = logging.getLogger(__name__)
 
 _QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+_SILENT: dict[str, Any] = {"preprocess": False, **_QUIET}
+Widgets = Mapping[str, Any]
 
 
 def wire(
-    made: Mapping[str, Any],
+    models: Widgets,
+    tabs: Mapping[str, Widgets],
     *,
     jobs: Jobs,
     settings: Settings,
@@ -37,15 +41,24 @@ def wire(
     styles: StyleBook,
     page: gr.Blocks,
 ) -> None:
-    """Puts the handlers under the widgets."""
-    fields = [made[name] for name in ELEMENT_IDS]
-    memory = gr.Textbox(visible=False)
-    answer = gr.Textbox(visible=False)
+    """Puts the handlers under the widgets. models: of the row above the tabs. tabs: by the names of their forms."""
+    _wire_models(models, tabs, settings=settings, menus=menus, page=page)
+    for form in FORMS:
+        made = {**models, **tabs[form.tab]}
+        _wire_generate(form, made, jobs=jobs, settings=settings)
+        _wire_tools(form, made, settings=settings, menus=menus)
+        wire_pasting(form, made, pasting=Pasting(jobs, menus.resolver), settings=settings, menus=menus, styles=styles)
 
-    def submit(request: gr.Request, overrides: list[str] | None, *values: Any) -> str:
+
+def _wire_generate(form: Form, made: Widgets, *, jobs: Jobs, settings: Settings) -> None:
+    answer, source = gr.Textbox(visible=False), gr.Textbox(visible=False)
+
+    def submit(request: gr.Request, source: str, overrides: list[str] | None, *values: Any) -> str:
         caller = caller_of(request)
         try:
-            wanted = request_of(values, settings.values(caller.user), read_overrides(overrides or []))
+            pictures = read_source(source) if form.redraws else {}
+            chosen = read_overrides(overrides or [])
+            wanted = request_of(form, values, settings.values(caller.user), chosen, pictures)
             return json.dumps({"id": jobs.submit(wanted, caller.owner).id})
         except EaselError as error:
             problem = error
@@ -54,8 +67,36 @@ def wire(
             problem = UnexpectedFailure("The program failed while it took the job.", hint="Its log holds the details.")
         return json.dumps({"error": {"message": problem.message, "hint": problem.hint, "field": problem.field}})
 
+    # Not `then`, which would run with the answer before this one where none came.
+    # Not `once`, after which Gradio never sends again when one sending met a dead connection; the script keeps double
+    # clicks back.
+    made["generate"].click(
+        submit,
+        [source, made["overrides"], *(made[name] for name in form.ids)],
+        answer,
+        js=f"async (_, ...rest) => [await easel.source('{form.tab}'), ...rest]" if form.redraws else None,
+        trigger_mode="multiple",
+        **_SILENT,
+    ).success(None, answer, None, js=f"answer => easel.submitted('{form.tab}', answer)")
+
+
+def _wire_models(
+    models: Widgets, tabs: Mapping[str, Widgets], *, settings: Settings, menus: ModelMenus, page: gr.Blocks
+) -> None:
+    memory = gr.Textbox(visible=False)
+    own = [tabs[form.tab][name] for form in FORMS for name in form.own]
+
     def fill(request: gr.Request, memory: str) -> list[Any]:
-        return _filled(memory, settings.values(caller_of(request).user), menus)
+        saved = _loaded(memory)
+        values = settings.values(caller_of(request).user)
+        row, chosen = _models(_part(saved, TXT2IMG), values, menus)
+        told: Values = {"previews": values.live_previews_enable}
+        told |= {"send": {"size": values.send_size, "seed": values.send_seed}, "tabs": {}}
+        filled: list[Any] = []
+        for form in FORMS:
+            updates, told["tabs"][form.tab] = _filled(form, _part(saved, form), chosen, menus)
+            filled += updates
+        return [*row, *filled, json.dumps(told)]
 
     def refresh(checkpoint: str | None, vae: str | None) -> list[Any]:
         menus.refresh()
@@ -63,81 +104,110 @@ def wire(
 
     def follow(memory: str, checkpoint: str | None) -> list[Any]:
         if checkpoint is None:
-            return [gr.skip() for _ in (*ELEMENT_IDS, "memory")]
-        saved = _loaded(memory)
-        now = menus.recommended(checkpoint)
-        change = followed(restored(saved.get("values")), saved.get("recommended") or {}, now)
-        told = json.dumps({"recommended": now, "checkpoint": checkpoint})
-        return [*(change.get(name, gr.skip()) for name in ELEMENT_IDS), told]
+            return [gr.skip() for _ in (*own, "memory")]
+        saved, now, changes = _loaded(memory), menus.recommended(checkpoint), []
+        for form in FORMS:
+            kept = _part(saved, form)
+            change = followed(restored(form, kept.get("values")), kept.get("recommended") or {}, now)
+            changes += [change.get(name, gr.skip()) for name in form.own]
+        return [*changes, json.dumps(_told(checkpoint, menus))]
 
     def choose(memory: str, checkpoint: str | None) -> list[Any]:
         """As `follow`, for a checkpoint that a card chose: the menu shows it, even where it is newer than the menu."""
-        return [_menu(menus.checkpoints(), checkpoint), *follow(memory, checkpoint)[1:]]
+        return [_menu(menus.checkpoints(), checkpoint), *follow(memory, checkpoint)]
 
-    # Not `then`, which would run with the answer before this one where none came.
-    # Not `once`, after which Gradio never sends again when one sending met a dead connection; the script keeps double
-    # clicks back.
-    made["generate"].click(
-        submit, [made["overrides"], *fields], answer, preprocess=False, trigger_mode="multiple", **_QUIET
-    ).success(None, answer, None, js="answer => easel.submitted(answer)")
-    made["checkpoint"].input(
-        follow,
-        [memory, made["checkpoint"]],
-        [*fields, memory],
-        js="(_, name) => easel.choice(name)",
-        preprocess=False,
-        **_QUIET,
-    ).then(None, memory, None, js="text => easel.answered(text)")
-    made["choose"].click(
+    asked = [memory, models["checkpoint"]]
+    models["checkpoint"].input(follow, asked, [*own, memory], js="(_, name) => easel.choice(name)", **_SILENT).then(
+        None, memory, None, js="text => easel.answered(text)"
+    )
+    models["choose"].click(
         choose,
-        [memory, made["checkpoint"]],
-        [*fields, memory],
-        js="() => [easel.memory(), easel.chosen]",
-        preprocess=False,
-        **_QUIET,
+        asked,
+        [models["checkpoint"], *own, memory],
+        js="() => [easel.memories(), easel.chosen]",
+        **_SILENT,
     ).then(None, memory, None, js="text => easel.follow(text)")
-    kept = [*fields, made["overrides"]]
-    filled = [*kept, made["extra"], memory]
-    for trigger, script in ((page.load, "() => easel.memory()"), (made["reset"].click, "() => easel.forget()")):
-        trigger(fill, memory, filled, js=script, preprocess=False, **_QUIET).then(
-            None, [memory, *kept], None, js="(text, ...values) => easel.filled(text, values)"
-        )
-    made["refresh"].click(
-        refresh, [made["checkpoint"], made["vae"]], [made["checkpoint"], made["vae"]], preprocess=False, **_QUIET
+    row = [models[name] for name in MODELS]
+    kept = [*row, *(widget for form in FORMS for widget in _kept(form, tabs[form.tab]))]
+    filled = [*row, *(widget for form in FORMS for widget in (*_kept(form, tabs[form.tab]), tabs[form.tab]["extra"]))]
+    page.load(fill, memory, [*filled, memory], js="() => easel.memories()", **_SILENT).then(
+        None, [memory, *kept], None, js="(text, ...values) => easel.filled(text, values)"
     )
-    remember: dict[str, Any] = {"js": "(...values) => easel.remember(values)", "trigger_mode": "multiple"}
+    models["refresh"].click(refresh, row, row, **_SILENT)
+
+
+def _wire_tools(form: Form, made: Widgets, *, settings: Settings, menus: ModelMenus) -> None:
+    memory = gr.Textbox(visible=False)
+
+    def reset(checkpoint: str | None) -> list[Any]:
+        updates, told = _filled(form, {}, checkpoint or "", menus)
+        return [*updates, json.dumps({"tabs": {form.tab: told}})]
+
+    own = _kept(form, made)
+    kept = [*(made[name] for name in MODELS), *own]
+    made["reset"].click(
+        reset,
+        made["checkpoint"],
+        [*own, made["extra"], memory],
+        js=f"name => easel.forget('{form.tab}', name)",
+        **_SILENT,
+    ).then(None, [memory, *kept], None, js="(text, ...values) => easel.filled(text, values)")
+    remember: dict[str, Any] = {
+        "js": f"(...values) => easel.remember('{form.tab}', values)",
+        "trigger_mode": "multiple",
+    }
     gr.on([field.change for field in kept], None, kept, None, **remember)
-    wire_pasting(made, pasting=Pasting(jobs, menus.resolver), settings=settings, menus=menus, styles=styles)
-    made["swap"].click(
-        None, [made["width"], made["height"]], [made["width"], made["height"]], js="(width, height) => [height, width]"
-    )
+    size = [made["width"], made["height"]]
+    made["swap"].click(None, size, size, js="(width, height) => [height, width]")
+    if form.redraws:
+        made["detect"].click(None, size, size, js=f"(...size) => easel.pictureSize('{form.tab}', size)")
     made["dice"].click(None, None, made["seed"], js="() => '-1'")
-    made["recycle"].click(None, made["seed"], made["seed"], js="seed => easel.shownSeed(seed)")
+    made["recycle"].click(None, made["seed"], made["seed"], js=f"seed => easel.shownSeed('{form.tab}', seed)")
 
 
-def _filled(memory: str, settings: SettingValues, menus: ModelMenus) -> list[Any]:
-    """Updates of the whole form: what the browser kept, over what the checkpoint recommends, over the defaults."""
-    saved = _loaded(memory)
-    values = {**START, "vae": settings.sd_vae, **restored(saved.get("values"))}
-    checkpoints, vaes, styles = menus.checkpoints(), menus.vaes(), menus.styles()
+def _kept(form: Form, made: Widgets) -> list[Any]:
+    """The widgets of one tab that its browser keeps."""
+    return [*(made[name] for name in form.own), made["overrides"]]
+
+
+def _models(saved: Values, settings: SettingValues, menus: ModelMenus) -> tuple[list[Any], str]:
+    """Updates of the row of models, what the browser kept over the usual; then the checkpoint's name."""
+    values = {"checkpoint": "", "vae": settings.sd_vae, **restored(TXT2IMG, saved.get("values"))}
+    checkpoints, vaes = menus.checkpoints(), menus.vaes()
     if values["checkpoint"] not in {value for _, value in checkpoints}:
         values["checkpoint"] = menus.usual_checkpoint()
     if values["vae"] not in {value for _, value in vaes}:
         values["vae"] = START["vae"]
+    return [_menu(checkpoints, values["checkpoint"] or None), _menu(vaes, values["vae"])], values["checkpoint"]
+
+
+def _filled(form: Form, saved: Values, checkpoint: str, menus: ModelMenus) -> tuple[list[Any], Values]:
+    """Updates of one tab: what the browser kept, over what the checkpoint recommends, over the defaults; and what the
+    browser is to keep beside."""
+    values = {**START, **restored(form, saved.get("values"))}
+    styles = menus.styles()
     values["styles"] = [name for name in values["styles"] if name in styles]
-    now = menus.recommended(values["checkpoint"])
-    values |= followed(values, saved.get("recommended") or {}, now)
-    updates: dict[str, Any] = {name: str(value) if name in SEEDS else value for name, value in values.items()}
-    updates["checkpoint"] = _menu(checkpoints, values["checkpoint"] or None)
-    updates["vae"] = _menu(vaes, values["vae"])
+    told = _told(checkpoint, menus)
+    values |= followed(values, saved.get("recommended") or {}, told["recommended"])
+    updates: Values = {name: str(value) if name in SEEDS else value for name, value in values.items()}
     updates["styles"] = gr.Dropdown(choices=styles, value=values["styles"], visible=bool(styles))
-    told = json.dumps(
-        {"recommended": now, "checkpoint": values["checkpoint"] or None, "previews": settings.live_previews_enable}
-    )
     # Seeds stand in the form as text, so that they keep all their digits.
     opened = any(values[name] not in (START[name], str(START[name])) for name in EXTRA_FIELDS)
     overrides = box_of(_kept_overrides(saved.get("values")))
-    return [*(updates[name] for name in ELEMENT_IDS), overrides, gr.Accordion(open=opened), told]
+    return [*(updates[name] for name in form.own), overrides, gr.Accordion(open=opened)], told
+
+
+def _told(checkpoint: str, menus: ModelMenus) -> Values:
+    return {
+        "recommended": menus.recommended(checkpoint),
+        "checkpoint": checkpoint or None,
+        "edits": menus.edits(checkpoint),
+    }
+
+
+def _part(saved: Values, form: Form) -> Values:
+    part = saved.get(form.tab)
+    return part if isinstance(part, dict) else {}
 
 
 def _kept_overrides(values: Any) -> list[str]:

@@ -64,6 +64,13 @@ class ModelMenus:
         except EaselError:
             return {}
 
+    def edits(self, checkpoint: str | None) -> bool:
+        """Whether it changes a given picture as the prompt says (instruct-pix2pix), and so knows an Image CFG Scale."""
+        try:
+            return self.library.find(checkpoint or "", CHECKPOINT).variant == "pix2pix"
+        except EaselError:
+            return False
+
 
 def followed(values: Mapping[str, Any], before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
     """The fields that follow from one recommendation to the next: those that the user has not changed since."""

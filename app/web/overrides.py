@@ -12,18 +12,18 @@ from typing import Any
 from app.schema.errors import InvalidField
 from app.schema.infotext import request_fields
 from app.schema.request import GenerationRequest
-from app.web.form import CONTROLS, ELEMENT_IDS
+from app.web.form import CONTROLS, TXT2IMG, Form
 
 EXTENSIONS = "Extension settings"
-_FIELDS = {control.infotext: name for name, control in CONTROLS.items() if control.infotext and name not in ELEMENT_IDS}
+_FIELDS = {control.infotext: name for name, control in CONTROLS.items() if control.infotext and name not in TXT2IMG.ids}
 
 
-def overrides_of(wanted: Mapping[str, Any], otherwise: GenerationRequest) -> list[str]:
-    """A text for each wanted value that differs from what the request would hold without it."""
+def overrides_of(form: Form, wanted: Mapping[str, Any], otherwise: GenerationRequest) -> list[str]:
+    """A text for each wanted value that the form does not show, and that the request would not hold without it."""
     found = [
         f"{key}: {wanted[name]}"
         for key, name in _FIELDS.items()
-        if name in wanted and wanted[name] != getattr(otherwise, name)
+        if name in wanted and name not in form.ids and wanted[name] != getattr(otherwise, name)
     ]
     extensions = wanted.get("extensions") or {}
     return [*found, *([f"{EXTENSIONS}: {json.dumps(extensions)}"] if extensions != otherwise.extensions else [])]

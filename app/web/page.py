@@ -16,7 +16,8 @@ from app.language import Reading, StyleBook, Timing, Tokenizer, count_tokens
 from app.schema.errors import EaselError
 from app.schema.request import parse_request
 from app.schema.settings import Settings
-from app.web.generate_tab import quicksettings, txt2img_layout
+from app.web.form import FORMS
+from app.web.generate_tab import generation_layout, page_facts, quicksettings
 from app.web.handlers import wire
 from app.web.model_menus import ModelMenus
 from app.web.pasting import Pasting
@@ -27,7 +28,7 @@ UPLOADS_KEPT = (3600, 3600)
 """Seconds between sweeps, and the age at which a picture dropped on PNG Info goes."""
 LARGEST_UPLOAD = "200mb"
 _HERE = Path(__file__).parent
-_STYLES = ("style.css", "recipes.css", "cards.css")
+_STYLES = ("style.css", "recipes.css", "cards.css", "source.css")
 _SCRIPTS = (
     "form.js",
     "gallery.js",
@@ -36,6 +37,10 @@ _SCRIPTS = (
     "phrases.js",
     "forever.js",
     "recipe.js",
+    "painter.js",
+    "editor.js",
+    "source.js",
+    "sending.js",
     "png_info.js",
     "styles.js",
     "prompt_tags.js",
@@ -66,13 +71,16 @@ def mount_page(
     """
     menus = ModelMenus(library, resolver)
     with gr.Blocks(title="Easel", fill_width=True, analytics_enabled=False, delete_cache=UPLOADS_KEPT) as page:
-        made = quicksettings()
+        page_facts()
+        models = quicksettings()
+        tabs = {}
         with gr.Tabs(elem_id="tabs"):
-            with gr.Tab("txt2img", id="txt2img", elem_id="tab_txt2img"):
-                made |= txt2img_layout()
+            for form in FORMS:
+                with gr.Tab(form.label, id=form.tab, elem_id=f"tab_{form.tab}", render_children=True):
+                    tabs[form.tab] = generation_layout(form)
             with gr.Tab("PNG Info", id="pnginfo", elem_id="tab_pnginfo"):
                 png_info_layout()
-        wire(made, jobs=jobs, settings=settings, menus=menus, styles=styles, page=page)
+        wire(models, tabs, jobs=jobs, settings=settings, menus=menus, styles=styles, page=page)
     _add_token_counter(app, library)
     add_recipe_routes(app, Pasting(jobs, resolver), settings, styles)
     head = _add_assets(app, theme)

@@ -14,7 +14,7 @@ from app.schema.errors import EaselError
 from app.schema.infotext import Infotext, PastedRequest
 from app.schema.request import GenerationRequest
 from app.schema.settings import Settings, SettingValues
-from app.web.form import ELEMENT_IDS, EXTRA_FIELDS, SEEDS, START, request_of
+from app.web.form import EXTRA_FIELDS, SEEDS, START, Form, request_of
 from app.web.model_menus import ModelMenus
 from app.web.overrides import overrides_of, read_overrides
 from app.web.pasting import Pasting, infotext_of
@@ -24,6 +24,7 @@ _NOTHING_YET = "There is no last generation to read. Put an infotext into the pr
 
 
 def wire_pasting(
+    form: Form,
     made: Mapping[str, Any],
     *,
     pasting: Pasting,
@@ -31,8 +32,8 @@ def wire_pasting(
     menus: ModelMenus,
     styles: StyleBook,
 ) -> None:
-    """Puts the handlers under the prompt tools of txt2img."""
-    fields = [made[name] for name in ELEMENT_IDS]
+    """Puts the handlers under the prompt tools of one tab."""
+    fields = [made[name] for name in form.ids]
     asked, told = gr.Textbox(visible=False), gr.Textbox(visible=False)
 
     def paste(request: gr.Request, asked: str, kept: list[str] | None, *values: Any) -> list[Any]:
@@ -48,17 +49,17 @@ def wire_pasting(
             pasted = pasted._replace(fields={name: pasted.fields[name] for name in only if name in pasted.fields})
         elif not infotext.fields and text:
             notices = ["No parameters are in this text: it is a prompt and nothing more."]
-        filled = _filled(pasted, infotext, values, preferred, pasting, kept or [], partly=only is not None)
-        checkpoint = pasted.fields.get("checkpoint", values[list(ELEMENT_IDS).index("checkpoint")])
+        filled = _filled(form, pasted, infotext, values, preferred, pasting, kept or [], partly=only is not None)
+        checkpoint = pasted.fields.get("checkpoint", values[list(form.ids).index("checkpoint")])
         word = {
             "notices": notices,
             "filled": bool(pasted.fields),
             "kept": {"recommended": menus.recommended(checkpoint), "checkpoint": checkpoint},
         }
-        shown = {name: _shown(name, value, menus) for name, value in pasted.fields.items() if name in ELEMENT_IDS}
+        shown = {name: _shown(name, value, menus) for name, value in pasted.fields.items() if name in form.ids}
         opened = any(pasted.fields.get(name, START[name]) != START[name] for name in EXTRA_FIELDS)
         return [
-            *(shown.get(name, gr.skip()) for name in ELEMENT_IDS),
+            *(shown.get(name, gr.skip()) for name in form.ids),
             gr.Accordion(open=True) if opened else gr.skip(),
             box_of(filled),
             json.dumps(word),
@@ -74,18 +75,18 @@ def wire_pasting(
 
     outputs = [*fields, made["extra"], made["overrides"], told]
     for button, script in (
-        ("paste", "(_, ...rest) => [easel.recipe.fromPrompt(), ...rest]"),
+        ("paste", f"(_, ...rest) => [easel.recipe.fromPrompt('{form.tab}'), ...rest]"),
         ("paste_text", "(_, ...rest) => [easel.recipe.asked(), ...rest]"),
     ):
         made[button].click(
             paste, [asked, made["overrides"], *fields], outputs, js=script, preprocess=False, **_QUIET
-        ).then(None, told, None, js="told => easel.recipe.pasted(told)")
+        ).then(None, told, None, js=f"told => easel.recipe.pasted('{form.tab}', told)")
     prompts = [made["prompt"], made["negative_prompt"]]
     made["clear"].click(None, prompts, prompts, js="(...texts) => easel.clearedPrompts(texts)")
     made["apply_styles"].click(
         apply, [made["styles"], *prompts], [made["styles"], *prompts], preprocess=False, **_QUIET
     )
-    made["edit_styles"].click(None, prompts, None, js="(...texts) => easel.styles.edit(texts)")
+    made["edit_styles"].click(None, prompts, None, js=f"(...texts) => easel.styles.edit('{form.tab}', texts)")
     made["styles_changed"].click(changed, made["styles"], made["styles"], preprocess=False, **_QUIET)
 
 
@@ -95,6 +96,7 @@ def box_of(overrides: Sequence[str]) -> Any:
 
 
 def _filled(
+    form: Form,
     pasted: PastedRequest,
     infotext: Infotext,
     values: Sequence[Any],
@@ -107,18 +109,18 @@ def _filled(
     """The override settings after pasting: a whole text says all of them anew, a part adds to those kept."""
     if not infotext.fields:
         return kept
-    now = dict(zip(ELEMENT_IDS, values, strict=True)) | {
-        name: value for name, value in pasted.fields.items() if name in ELEMENT_IDS
+    now = dict(zip(form.ids, values, strict=True)) | {
+        name: value for name, value in pasted.fields.items() if name in form.ids
     }
     try:
-        otherwise = request_of(list(now.values()), settings)
+        otherwise = request_of(form, list(now.values()), settings)
     except EaselError:  # a field of the form is empty; it is told when a picture is asked for
         otherwise = GenerationRequest()
     otherwise = otherwise.model_copy(update={"precision": pasting.resolver.precision(otherwise.precision)})
     wanted = dict(pasted.fields)
     if partly:
         wanted = {**read_overrides(kept), **wanted}
-    return overrides_of(wanted, otherwise)
+    return overrides_of(form, wanted, otherwise)
 
 
 def _shown(name: str, value: Any, menus: ModelMenus) -> Any:

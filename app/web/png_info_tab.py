@@ -9,17 +9,21 @@ from typing import NamedTuple
 
 import gradio as gr
 
+from app.web.form import FORMS
+
 _CONTENT = Path(__file__).with_name("png_info.html")
 
 
 class Target(NamedTuple):
-    """A tab that takes an infotext. tab: its id; its hidden button is `<tab>_paste_text`. label: of the button."""
+    """A tab that takes an infotext. tab: its id; its hidden button is `<tab>_paste_text`. label: of the button.
+    takes_picture: it gets the picture too."""
 
     tab: str
     label: str
+    takes_picture: bool = False
 
 
-TARGETS = (Target("txt2img", "Send to txt2img"),)
+TARGETS = tuple(Target(form.tab, f"Send to {form.tab}", form.redraws) for form in FORMS)
 """One button each."""
 
 

@@ -14,7 +14,7 @@ from app.language import Style, StyleBook
 from app.schema.errors import InvalidImage
 from app.schema.infotext import PROGRAM_NAME, Infotext, read_infotext_text
 from app.schema.settings import Settings
-from app.web.form import ELEMENT_IDS, START, request_of
+from app.web.form import START, TXT2IMG, form_of, request_of
 from app.web.overrides import read_overrides
 from app.web.pasting import Pasting, difference_shown, infotext_of
 
@@ -27,6 +27,7 @@ class Asked(BaseModel):
 
     text: str
     program: str = ""
+    tab: str = TXT2IMG.tab
     values: dict[str, Any] = {}
 
 
@@ -47,9 +48,10 @@ def add_recipe_routes(app: FastAPI, pasting: Pasting, settings: Settings, styles
     @app.post("/easel/why", include_in_schema=False)
     def why(asked: Asked, request: Request) -> dict[str, Any]:
         """Each factor in which a recipe differs from what the form would make."""
-        values = [asked.values.get(name, START[name]) for name in ELEMENT_IDS]
+        form = form_of(asked.tab)
+        values = [asked.values.get(name, START[name]) for name in form.ids]
         overrides = read_overrides(asked.values.get("overrides") or [])
-        wanted = request_of(values, settings.values(caller_of(request).user), overrides)
+        wanted = request_of(form, values, settings.values(caller_of(request).user), overrides)
         found = pasting.why(infotext_of(asked.text, asked.program), wanted)
         return {"differences": [difference_shown(difference) for difference in found]}
 

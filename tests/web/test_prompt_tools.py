@@ -138,7 +138,7 @@ def test_generating_forever_goes_on_until_it_is_stopped(page: Page, site: Site) 
     page.click("#txt2img_forever")
     expect(page.locator("#txt2img_forever")).to_have_attribute("aria-pressed", "false")
     expect(page.locator("#txt2img_interrupt")).to_be_disabled()
-    assert not page.evaluate("easel.forever.on()")
+    assert not page.evaluate("easel.foreverOf('txt2img').on()")
 
 
 def test_what_fails_is_not_tried_for_ever(page: Page, site: Site) -> None:

@@ -1,100 +1,162 @@
-// The form in this browser: kept between visits, counted, marked where a value is wrong. Python fills it.
+// The forms in this browser: kept between visits, counted, marked where a value is wrong. Python fills them.
 "use strict";
-window.easel = (() => {
-  const KEY = "easel.txt2img";
-  let filledOnce = false;
+window.easel = {};
+let easelFacts = null;
+easel.page = () => (easelFacts ??= JSON.parse(document.getElementById("easel_page")?.dataset.page ?? "null"));
+easel.tabs = () => Object.keys(easel.page()?.tabs ?? {});
+// The generation tab that is seen, else the one that was.
+easel.tab = () => {
+  const seen = easel.tabs().find((tab) => document.getElementById(`${tab}_prompt`)?.offsetParent);
+  easel.lastTab = seen ?? easel.lastTab ?? easel.tabs()[0];
+  return easel.lastTab;
+};
 
-  function kept() {
-    try { return JSON.parse(localStorage.getItem(KEY)) || {}; } catch { return {}; }
+// A tab opened, and all of it there.
+easel.openTab = (tab) => new Promise((done) => {
+  const there = () => document.getElementById(`${tab}_results`) && (easel.sources[tab] || !document.getElementById(`${tab}_source`));
+  document.getElementById(`tab_${tab}-button`)?.click();
+  if (there()) return done();
+  const observer = new MutationObserver(() => {
+    if (!there()) return;
+    observer.disconnect();
+    done();
+  });
+  observer.observe(document.documentElement, { childList: true, subtree: true });
+});
+
+easel.Form = class {
+  constructor(tab) {
+    this.tab = tab;
+    this.key = `easel.${tab}`;
+    this.filledOnce = false;
+    this.counted = "";
+    this.counting = 0;
   }
-  function keep(change) {
+  element(name) { return document.getElementById(`${this.tab}_${name}`); }
+  kept() {
+    try { return JSON.parse(localStorage.getItem(this.key)) || {}; } catch { return {}; }
+  }
+  keep(change) {
     // Without storage (a private window) the form is simply not kept.
-    try { localStorage.setItem(KEY, JSON.stringify({ ...kept(), ...change })); } catch { /* as said */ }
+    try { localStorage.setItem(this.key, JSON.stringify({ ...this.kept(), ...change })); } catch { /* as said */ }
   }
-  const page = () => JSON.parse(document.getElementById("easel_page").dataset.page);
-  const elementOf = (field) => document.getElementById(page().fields[field] || "");
-
-  // What Python gets to fill the form from.
-  const memory = () => JSON.stringify(kept());
-  function forget() {
-    try { localStorage.removeItem(KEY); } catch { /* there is none */ }
-    filledOnce = false;
-    return "{}";
+  forget() {
+    try { localStorage.removeItem(this.key); } catch { /* there is none */ }
+    this.filledOnce = false;
   }
-  function filled(told, values) {
-    filledOnce = true;
-    document.documentElement.dataset.form = "filled";
-    for (const [field, help] of Object.entries(page().help)) elementOf(field)?.setAttribute("title", help);
-    follow(told);
-    remember(values);
+  filled(told, values) {
+    this.filledOnce = true;
+    this.keep(told);
+    this.remember(values);
+    this.dress();
   }
-  // Gradio 6.31 tells of a menu's choice twice, once more whenever the menu is left. The second answer would come late
-  // and take back what was typed meanwhile, so that only a name that is new is asked about.
-  let followed = null;
-  function choice(name) {
-    if (name === followed) return ["", null];
-    followed = name;
-    return [memory(), name];
+  // Gradio draws a tab when it is first opened.
+  dress() {
+    const { tabs, help } = easel.page();
+    for (const [field, words] of Object.entries(help)) document.getElementById(tabs[this.tab][field])?.setAttribute("title", words);
+    this.countTokens(this.kept().values ?? {});
   }
-  function follow(told) {
-    const { checkpoint, ...change } = JSON.parse(told || "{}");
-    if (checkpoint !== undefined) followed = checkpoint;
-    keep(change);
-  }
-  // Of an older choice, or none: the menu has moved on since.
-  const answered = (told) => { if (JSON.parse(told || "{}").checkpoint === followed) follow(told); };
-  function remember(values) {
-    if (!filledOnce) return;  // the page's own start values must not overwrite what was kept
-    const names = [...Object.keys(page().fields), "overrides"];
+  remember(values) {
+    if (!this.filledOnce) return;  // the page's own start values must not overwrite what was kept
+    const names = [...Object.keys(easel.page().tabs[this.tab]), "overrides"];
     const now = Object.fromEntries(names.map((name, place) => [name, values[place]]));
-    keep({ values: now });
-    countTokens(now);
-    document.dispatchEvent(new CustomEvent("easel:form", { detail: now }));
+    this.keep({ values: now });
+    this.countTokens(now);
+    document.dispatchEvent(new CustomEvent("easel:form", { detail: { ...now, tab: this.tab } }));
   }
-
-  const COUNTERS = { prompt: "txt2img_token_counter", negative_prompt: "txt2img_negative_token_counter" };
-  let counted = "", counting = 0;
-  function countTokens(values) {
+  countTokens(values) {
     const texts = { prompt: values.prompt || "", negative_prompt: values.negative_prompt || "" };
     const asked = JSON.stringify(texts);
-    if (asked === counted) return;
-    counted = asked;
-    clearTimeout(counting);
-    counting = setTimeout(async () => {
+    if (asked === this.counted || !this.element("token_counter")) return;
+    this.counted = asked;
+    clearTimeout(this.counting);
+    this.counting = setTimeout(async () => {
       const query = `easel/tokens?steps=${Math.round(values.steps) || 20}`;
       const answer = await fetch(query, { method: "POST", body: asked, headers: { "Content-Type": "application/json" } })
         .catch(() => null);
-      if (!answer || !answer.ok || asked !== counted) return;
+      if (!answer || !answer.ok || asked !== this.counted) return;
+      const counters = { prompt: "token_counter", negative_prompt: "negative_token_counter" };
       for (const [name, shown] of Object.entries(await answer.json())) {
-        const counter = document.getElementById(COUNTERS[name]);
+        const counter = this.element(counters[name]);
         counter.textContent = shown;
         counter.classList.toggle("easel-wrong", shown === "?");
       }
     }, 150);
   }
-
-  function showError({ message, hint, field }) {
-    const place = document.getElementById("txt2img_error");
+  elementOf(field) {
+    if (field === "init_images" || field === "mask") return this.element("source");
+    return document.getElementById(easel.page().tabs[this.tab][field] || "");
+  }
+  showError({ message, hint, field }) {
+    const place = this.element("error");
     place.textContent = [message, hint].filter(Boolean).join(" ");
     place.hidden = false;
     place.scrollIntoView({ block: innerWidth < 700 ? "center" : "nearest" });
-    const wrong = field && elementOf(field);
+    const wrong = field && this.elementOf(field);
     if (!wrong) return;
     wrong.classList.add("easel-wrong");
     const input = wrong.querySelector("textarea, input");
     input?.setAttribute("aria-invalid", "true");
-    input?.setAttribute("aria-describedby", "txt2img_error");
+    input?.setAttribute("aria-describedby", place.id);
   }
-  function clearError() {
-    const place = document.getElementById("txt2img_error");
+  clearError() {
+    const place = this.element("error");
     place.hidden = true;
     place.textContent = "";
-    for (const wrong of document.querySelectorAll(".easel-wrong:not(.easel-counter)")) wrong.classList.remove("easel-wrong");
-    for (const input of document.querySelectorAll("[aria-invalid]")) {
+    const root = document.documentElement;
+    for (const wrong of root.querySelectorAll(".easel-wrong:not(.easel-counter)")) wrong.classList.remove("easel-wrong");
+    for (const input of root.querySelectorAll("[aria-invalid]")) {
       input.removeAttribute("aria-invalid");
       input.removeAttribute("aria-describedby");
     }
   }
-  const wantsPreviews = () => kept().previews !== false;
-  return { wantsPreviews, memory, forget, filled, choice, answered, follow, remember, showError, clearError };
+};
+
+// What Python calls, and what the other scripts ask of the tab that is seen.
+(() => {
+  const forms = {};
+  const form = (tab = easel.tab()) => (forms[tab] ??= new easel.Form(tab));
+  const all = () => easel.tabs().map(form);
+  easel.memory = (tab) => JSON.stringify(form(tab).kept());
+  easel.memories = () => JSON.stringify(Object.fromEntries(all().map((one) => [one.tab, one.kept()])));
+  easel.forget = (tab, checkpoint) => { form(tab).forget(); return checkpoint; };
+  easel.dress = (tab) => form(tab).dress();
+  easel.wantsPreviews = () => form("txt2img").kept().previews !== false;
+  easel.sendsAlong = () => form("txt2img").kept().send ?? { size: true, seed: true };
+  easel.showError = (error, tab) => form(tab).showError(error);
+  easel.clearError = (tab) => form(tab).clearError();
+  easel.remember = (tab, values) => form(tab).remember(values);
+  // values: the row of models, then what each tab keeps of its own.
+  easel.filled = (told, values) => {
+    const { tabs, ...rest } = JSON.parse(told || "{}");
+    const models = values.slice(0, 2);
+    let from = 2;
+    for (const [tab, kept] of Object.entries(tabs ?? {})) {
+      const to = from + Object.keys(easel.page().tabs[tab]).length - models.length + 1;
+      form(tab).filled({ ...rest, ...kept }, [...models, ...values.slice(from, to)]);
+      from = to;
+    }
+    note(Object.values(tabs ?? {})[0]);
+    document.documentElement.dataset.form = "filled";
+  };
+
+  // Gradio 6.31 tells of a menu's choice twice, once more whenever the menu is left. The second answer would come late
+  // and take back what was typed meanwhile, so that only a name that is new is asked about.
+  let followed = null;
+  function note({ checkpoint, edits } = {}) {
+    if (checkpoint !== undefined) followed = checkpoint;
+    document.documentElement.toggleAttribute("data-edits", Boolean(edits));
+  }
+  easel.choice = (name) => {
+    if (name === followed) return ["", null];
+    followed = name;
+    return [easel.memories(), name];
+  };
+  easel.follow = (told) => {
+    const kept = JSON.parse(told || "{}");
+    note(kept);
+    for (const one of all()) one.keep(kept);
+  };
+  // Of an older choice, or none: the menu has moved on since.
+  easel.answered = (told) => { if (JSON.parse(told || "{}").checkpoint === followed) easel.follow(told); };
 })();

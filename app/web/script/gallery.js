@@ -1,9 +1,10 @@
-// The gallery: the pictures of one job, the live preview, the lightbox. Knows nothing of where they come from.
+// The galleries, one of each tab: the pictures of one job, the live preview, the lightbox. Knows nothing of where they come from.
 "use strict";
-easel.gallery = (() => {
+easel.makeGallery = (tab) => {
   let pictures = [], shown = null, picked = false;
   const byId = (id) => document.getElementById(id);
-  const part = (name) => byId("txt2img_gallery").querySelector(name);
+  const own = (name) => byId(`${tab}_${name}`);
+  const part = (name) => own("gallery").querySelector(name);
 
   function make(tag, attributes = {}, ...children) {
     const element = document.createElement(tag);
@@ -22,9 +23,9 @@ easel.gallery = (() => {
     picked = false;
     part(".easel-stage").replaceChildren();
     part(".easel-thumbnails").replaceChildren();
-    byId("html_info_txt2img").textContent = "";
-    byId("html_log_txt2img").textContent = "";
-    byId("txt2img_notices").replaceChildren();
+    byId(`html_info_${tab}`).textContent = "";
+    byId(`html_log_${tab}`).textContent = "";
+    own("notices").replaceChildren();
     layout();
   }
   function layout() {
@@ -32,7 +33,7 @@ easel.gallery = (() => {
     stage.hidden = !stage.firstChild;
     part(".easel-empty").hidden = !stage.hidden;
     part(".easel-thumbnails").hidden = pictures.length < 2;
-    byId("image_buttons_txt2img").hidden = !shown;
+    byId(`image_buttons_${tab}`).hidden = !shown;
   }
 
   function preview(data) {
@@ -71,9 +72,9 @@ easel.gallery = (() => {
     const button = make("button", { type: "button", "aria-label": `${described(picture)}: enlarge` }, image);
     button.addEventListener("click", enlarge);
     part(".easel-stage").replaceChildren(button);
-    byId("html_info_txt2img").textContent = picture.infotext;
-    byId("txt2img_download").href = byId("txt2img_open").href = picture.url;
-    byId("txt2img_download").download = picture.path.split("/").at(-1);
+    byId(`html_info_${tab}`).textContent = picture.infotext;
+    own("download").href = own("open").href = picture.url;
+    own("download").download = picture.path.split("/").at(-1);
     for (const thumbnail of part(".easel-thumbnails").querySelectorAll("button"))
       thumbnail.toggleAttribute("aria-current", Number(thumbnail.dataset.index) === picture.index);
     layout();
@@ -87,6 +88,7 @@ easel.gallery = (() => {
   }
   function fillLightbox() {
     const dialog = byId("lightboxModal");
+    dialog.easel = { step, download: own("download") };
     const image = dialog.querySelector("img");
     image.src = shown.url;
     image.alt = described(shown);
@@ -101,15 +103,15 @@ easel.gallery = (() => {
     };
     const dialog = make("dialog", { id: "lightboxModal", "aria-label": "Picture" }, make("img", { alt: "" }), make("p"));
     dialog.append(
-      button("‹", "Previous picture", "easel-arrow easel-previous", () => step(-1)),
-      button("›", "Next picture", "easel-arrow easel-next", () => step(1)),
+      button("‹", "Previous picture", "easel-arrow easel-previous", () => dialog.easel.step(-1)),
+      button("›", "Next picture", "easel-arrow easel-next", () => dialog.easel.step(1)),
       button("×", "Close", "easel-close", () => dialog.close()),
     );
     dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
     dialog.addEventListener("keydown", (event) => {
-      if (event.key === "ArrowLeft") step(-1);
-      else if (event.key === "ArrowRight") step(1);
-      else if (event.key === "s") byId("txt2img_download").click();
+      if (event.key === "ArrowLeft") dialog.easel.step(-1);
+      else if (event.key === "ArrowRight") dialog.easel.step(1);
+      else if (event.key === "s") dialog.easel.download.click();
     });
     document.body.append(dialog);
     return dialog;
@@ -121,5 +123,8 @@ easel.gallery = (() => {
   }
   const seed = () => shown && seedOf(shown);
   return { add, clear, preview, previewOver, seed, shown: () => shown };
-})();
-easel.shownSeed = (now) => easel.gallery.seed() ?? now;
+};
+easel.galleries = {};
+easel.galleryOf = (tab) => (easel.galleries[tab] ??= easel.makeGallery(tab));
+Object.defineProperty(easel, "gallery", { get: () => easel.galleryOf(easel.tab()) });
+easel.shownSeed = (tab, now) => easel.galleryOf(tab).seed() ?? now;

@@ -2,7 +2,7 @@
 "use strict";
 easel.pngInfo = (() => {
   const byId = (id) => document.getElementById(id);
-  let shown = null, differing = [];
+  let shown = null, opened = null, differing = [];
 
   function make(tag, attributes = {}, ...children) {
     const element = document.createElement(tag);
@@ -23,6 +23,7 @@ easel.pngInfo = (() => {
 
   async function open(file) {
     fail("");
+    opened = file;
     const picture = byId("pnginfo_picture");
     if (picture.src) URL.revokeObjectURL(picture.src);
     picture.hidden = !file.type.startsWith("image/");
@@ -45,19 +46,26 @@ easel.pngInfo = (() => {
     for (const [name, text] of Object.entries(recipe?.items ?? {})) parts.push(...part(name, text));
     if (recipe && !parts.length) parts.push(make("p", { class: "easel-empty" }, "This picture carries no text."));
     byId("pnginfo_html").replaceChildren(...parts);
-    byId("pnginfo_send").replaceChildren(...(said ? buttons() : []));
-    byId("pnginfo_send").hidden = byId("pnginfo_why").hidden = !said;
+    const made = recipe ? buttons(said) : [];
+    byId("pnginfo_send").replaceChildren(...made);
+    byId("pnginfo_send").hidden = !made.length;
+    byId("pnginfo_why").hidden = !said;
     forgetDifferences();
   }
-  function buttons() {
-    const targets = JSON.parse(byId("pnginfo").dataset.targets).map(({ tab, label }) => {
+  function buttons(said) {
+    const isPicture = opened?.type.startsWith("image/");
+    const wanted = JSON.parse(byId("pnginfo").dataset.targets).filter(({ takes_picture: takes }) => said || (takes && isPicture));
+    const targets = wanted.map(({ tab, label, takes_picture: takes }) => {
       const button = make("button", { type: "button", class: "easel-button", id: `pnginfo_send_to_${tab}` }, label);
-      button.addEventListener("click", () => easel.recipe.paste(tab, shown.text, { program: shown.program }));
+      button.addEventListener("click", () => {
+        if (said) easel.recipe.paste(tab, shown.text, { program: shown.program });
+        if (takes && isPicture) easel.sendPicture(tab, opened);
+      });
       return button;
     });
     const copy = make("button", { type: "button", class: "easel-button", id: "pnginfo_copy" }, "Copy infotext");
     copy.addEventListener("click", () => navigator.clipboard?.writeText(shown.text).then(() => say("Copied.")));
-    return [...targets, copy];
+    return said ? [...targets, copy] : targets;
   }
 
   const say = (words) => { byId("pnginfo_why_words").textContent = words; };
@@ -69,7 +77,7 @@ easel.pngInfo = (() => {
   }
   async function compare() {
     forgetDifferences();
-    const { values = {} } = JSON.parse(easel.memory());
+    const { values = {} } = JSON.parse(easel.memory("txt2img"));
     const answer = await fetch("easel/why", {
       method: "POST",
       body: JSON.stringify({ text: shown.text, program: shown.program, values }),

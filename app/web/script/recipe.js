@@ -1,28 +1,29 @@
 // Recipes on their way into a form: from the prompt, from a file dropped or pasted, from PNG Info.
 "use strict";
 easel.recipe = (() => {
-  const DROPS = "#txt2img_prompt, #txt2img_neg_prompt";
+  const DROPS = ".easel-prompt";
+  const tabAt = (element) => /^([a-z0-9]+)_/.exec(element.closest('[id$="_toprow"]')?.id ?? "")?.[1] ?? easel.tab();
   const byId = (id) => document.getElementById(id);
   let wish = { text: "" };
 
   // What the server gets to fill the form of a tab from; "" means the last generation.
-  const fromPrompt = () => JSON.stringify({ text: byId("txt2img_prompt").querySelector("textarea").value });
+  const fromPrompt = (tab) => JSON.stringify({ text: byId(`${tab}_prompt`).querySelector("textarea").value });
   const asked = () => JSON.stringify(wish);
-  function paste(tab, text, { program = "", only = null } = {}) {
+  async function paste(tab, text, { program = "", only = null } = {}) {
+    await easel.openTab(tab);
     wish = { text, program, only };
-    byId(`tab_${tab}-button`)?.click();
     byId(`${tab}_paste_text`).click();
   }
-  function pasted(told) {
+  function pasted(tab, told) {
     const { notices, filled, kept } = JSON.parse(told);
     if (filled) easel.follow(JSON.stringify(kept));
-    easel.clearError();
-    notify(notices);
-    byId("txt2img_announcement").textContent = filled ? "The form is filled in." : "Nothing was filled in.";
-    document.dispatchEvent(new CustomEvent("easel:pasted", { detail: { filled } }));
+    easel.clearError(tab);
+    notify(tab, notices);
+    byId(`${tab}_announcement`).textContent = filled ? "The form is filled in." : "Nothing was filled in.";
+    document.dispatchEvent(new CustomEvent("easel:pasted", { detail: { tab, filled } }));
   }
-  function notify(lines) {
-    byId("txt2img_notices").replaceChildren(...lines.map((text) => {
+  function notify(tab, lines) {
+    byId(`${tab}_notices`).replaceChildren(...lines.map((text) => {
       const line = document.createElement("p");
       line.textContent = text;
       return line;
@@ -41,14 +42,14 @@ easel.recipe = (() => {
     if (!answer.ok) throw new Error([body.error?.message, body.error?.hint].filter(Boolean).join(" ") || `Status ${answer.status}.`);
     return body;
   }
-  async function take(file) {
-    easel.clearError();
+  async function take(tab, file) {
+    easel.clearError(tab);
     try {
       const { text, program } = await read(file);
-      if (text.trim()) paste("txt2img", text, { program });
-      else notify([`${file.name || "The picture"} does not say how it was made.`]);
+      if (text.trim()) paste(tab, text, { program });
+      else notify(tab, [`${file.name || "The picture"} does not say how it was made.`]);
     } catch (problem) {
-      easel.showError({ message: problem.message });
+      easel.showError({ message: problem.message }, tab);
     }
   }
 
@@ -70,7 +71,7 @@ easel.recipe = (() => {
     event.preventDefault();
     event.stopPropagation();
     if (event.target.closest("#pnginfo")) easel.pngInfo.open(file);
-    else take(file);
+    else take(tabAt(event.target), file);
   }, true);
   document.addEventListener("paste", (event) => {
     const file = fileOf(event.clipboardData);
@@ -79,10 +80,10 @@ easel.recipe = (() => {
     if (!inPrompt && !pngInfo()) return;
     event.preventDefault();
     event.stopPropagation();
-    if (inPrompt) take(file);
+    if (inPrompt) take(tabAt(event.target), file);
     else easel.pngInfo.open(file);
   }, true);
-  return { fromPrompt, asked, paste, pasted, read };
+  return { fromPrompt, asked, paste, pasted, read, fileOf };
 })();
 easel.clearedPrompts = (texts) => {
   if (texts.every((text) => !text) || confirm("Clear both prompts?")) return ["", ""];

@@ -1,20 +1,20 @@
 // Starting: buttons and keys of the page, once Gradio has drawn it.
 "use strict";
 (() => {
-  const PROMPTS = "#txt2img_prompt textarea, #txt2img_neg_prompt textarea";
+  const PROMPTS = ".easel-prompt textarea";
   const press = (id) => document.getElementById(id)?.click();
 
   document.addEventListener("click", (event) => {
-    const id = event.target.closest?.("button, a")?.id;
-    if (id === "txt2img_interrupt") easel.watch.stop("interrupt");
-    else if (id === "txt2img_skip") easel.watch.stop("skip");
-    else if (id === "txt2img_generate") {
+    const [, tab, name] = /^([a-z0-9]+)_(\w+)$/.exec(event.target.closest?.("button, a")?.id ?? "") ?? [];
+    if (!easel.tabs().includes(tab)) return;
+    if (name === "interrupt" || name === "skip") easel.watchOf(tab).stop(name);
+    else if (name === "generate") {
       // A double click means one job.
       if (easel.pending) event.stopImmediatePropagation();
-      else easel.sent();
-    } else if (id === "txt2img_copy_info") {
-      const copied = navigator.clipboard?.writeText(document.getElementById("html_info_txt2img").textContent);
-      copied?.then(() => { document.getElementById("txt2img_announcement").textContent = "Copied."; });
+      else easel.sent(tab);
+    } else if (name === "copy_info") {
+      const copied = navigator.clipboard?.writeText(document.getElementById(`html_info_${tab}`).textContent);
+      copied?.then(() => { document.getElementById(`${tab}_announcement`).textContent = "Copied."; });
     }
   }, true);
 
@@ -22,10 +22,10 @@
   document.addEventListener("keydown", (event) => {
     const control = event.ctrlKey || event.metaKey;
     const dialogOpen = document.querySelector("dialog[open]") !== null;
-    if (control && event.key === "Enter") press("txt2img_generate");
-    else if (event.altKey && event.key === "Enter") press("txt2img_skip");
-    else if (event.key === "Escape" && !dialogOpen && easel.watch.running()
-      && event.target.getAttribute?.("aria-expanded") !== "true") press("txt2img_interrupt");
+    if (control && event.key === "Enter") press(`${easel.tab()}_generate`);
+    else if (event.altKey && event.key === "Enter") press(`${easel.tab()}_skip`);
+    else if (event.key === "Escape" && !dialogOpen && easel.watchOf(easel.tab()).running()
+      && event.target.getAttribute?.("aria-expanded") !== "true") press(`${easel.tab()}_interrupt`);
     else if (control && (event.key === "ArrowUp" || event.key === "ArrowDown") && event.target.matches?.(PROMPTS))
       easel.weighByKey(event.target, event.key === "ArrowUp");
     else if (event.altKey && !control && (event.key === "ArrowLeft" || event.key === "ArrowRight") && event.target.matches?.(PROMPTS))
@@ -35,30 +35,37 @@
     event.stopPropagation();
   }, true);
 
-  function begin() {
-    if (!document.getElementById("txt2img_results")) return false;
-    const names = {
-      txt2img_res_switch_btn: "Swap width and height",
-      txt2img_random_seed: "Draw a new seed each time (-1)",
-      txt2img_reuse_seed: "Take the seed of the picture shown",
-      refresh_sd_model_checkpoint: "Look for model files again",
-      ...JSON.parse(document.getElementById("easel_page").dataset.page).names,
-    };
-    for (const [id, name] of Object.entries(names)) {
+  function name(names) {
+    for (const [id, words] of Object.entries(names)) {
       const button = document.getElementById(id);
-      button?.setAttribute("aria-label", name);
-      button?.setAttribute("title", name);
+      button?.setAttribute("aria-label", words);
+      button?.setAttribute("title", words);
     }
-    // The server's wish; the address may still ask for other colours, as in A1111.
-    const { theme } = document.documentElement.dataset;
-    if (theme && !new URL(location).searchParams.has("__theme")) document.body.classList.toggle("dark", theme === "dark");
-    easel.watch.takeUp();
-    easel.cards.begin();
-    easel.inMemory.begin();
-    return true;
   }
-  if (!begin()) {
-    const observer = new MutationObserver(() => { if (begin()) observer.disconnect(); });
-    observer.observe(document.documentElement, { childList: true, subtree: true });
+  // A tab's turn comes when it is first opened.
+  const begun = new Set();
+  function beginTab(tab) {
+    begun.add(tab);
+    name(easel.page().names[tab]);
+    easel.dress(tab);
+    const source = document.getElementById(`${tab}_source`);
+    if (source) easel.sources[tab] = new easel.Source(source);
+    easel.takeUp(tab);
   }
+  function begin() {
+    if (!easel.page()) return;
+    if (!begun.size && document.getElementById(`${easel.tabs()[0]}_results`)) {
+      name({ refresh_sd_model_checkpoint: "Look for model files again" });
+      // The server's wish; the address may still ask for other colours, as in A1111.
+      const { theme } = document.documentElement.dataset;
+      if (theme && !new URL(location).searchParams.has("__theme")) document.body.classList.toggle("dark", theme === "dark");
+      easel.cards.begin();
+      easel.inMemory.begin();
+    }
+    for (const tab of easel.tabs()) if (!begun.has(tab) && document.getElementById(`${tab}_results`)) beginTab(tab);
+    if (begun.size === easel.tabs().length) observer.disconnect();
+  }
+  const observer = new MutationObserver(begin);
+  observer.observe(document.documentElement, { childList: true, subtree: true });
+  begin();
 })();

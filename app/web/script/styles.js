@@ -2,7 +2,6 @@
 "use strict";
 easel.styles = (() => {
   let styles = [], prompts = ["", ""];
-  const TAB = "txt2img";
   const byId = (id) => document.getElementById(id);
 
   const DIALOG = `
@@ -81,11 +80,12 @@ easel.styles = (() => {
   function copy() {
     [field("prompt").value, field("neg_prompt").value] = prompts;
   }
-  const changed = () => byId(`${TAB}_styles_changed`).click();
+  const changed = () => { for (const each of easel.tabs()) byId(`${each}_styles_changed`).click(); };
 
-  async function edit(texts) {
+  async function edit(tab, texts) {
     const opened = byId("txt2img_edit_style") || dialog();
     prompts = texts;
+    opened.dataset.tab = tab;
     opened.showModal();
     if (await ask("GET")) fill();
   }

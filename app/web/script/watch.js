@@ -1,9 +1,10 @@
-// Watching: follows one job of this browser at a time by its events, then the next; takes them up after a reload.
+// Watching: follows one job of a tab at a time by its events, then the next; takes them up after a reload.
 "use strict";
-easel.watch = (() => {
+easel.makeWatch = (tab) => {
   let following = null, waiting = [], source = null, lastId = 0, told = "", toldAt = 0;
   const byId = (id) => document.getElementById(id);
-  const { gallery } = easel;
+  const gallery = easel.galleryOf(tab);
+  const own = (name) => byId(`${tab}_${name}`);
 
   const address = (id, rest = "") => `api/jobs/${encodeURIComponent(id)}${rest}`;
   async function ask(path, options) {
@@ -15,16 +16,16 @@ easel.watch = (() => {
   // Words for the eye at once, for a screen reader only now and then.
   function say(words, percent = null, aloud = false) {
     const more = waiting.length ? ` · ${waiting.length} more ${waiting.length === 1 ? "job waits" : "jobs wait"}` : "";
-    byId("txt2img_progress_words").textContent = words + more;
+    own("progress_words").textContent = words + more;
     if (percent !== null) {
-      const bar = byId("txt2img_progress").querySelector(".easel-bar");
+      const bar = own("progress").querySelector(".easel-bar");
       bar.setAttribute("aria-valuenow", Math.round(percent));
       bar.firstElementChild.style.width = `${percent}%`;
       document.title = `${Math.round(percent)} % · Easel`;
     }
     const now = performance.now();
     if (words !== told && (aloud || now - toldAt > 5000)) {
-      byId("txt2img_announcement").textContent = told = words;
+      own("announcement").textContent = told = words;
       toldAt = now;
     }
   }
@@ -35,9 +36,9 @@ easel.watch = (() => {
     return whole < 3600 ? `, ${Math.round(whole / 60)} min left` : `, ${(whole / 3600).toFixed(1)} h left`;
   }
   function setRunning(running) {
-    byId("txt2img_progress").hidden = !running;
-    byId("txt2img_interrupt").disabled = byId("txt2img_skip").disabled = !running;
-    document.body.classList.toggle("easel-running", running);
+    own("progress").hidden = !running;
+    own("interrupt").disabled = own("skip").disabled = !running;
+    byId(`tab_${tab}`)?.classList.toggle("easel-running", running);
     if (!running) document.title = "Easel";
   }
 
@@ -51,7 +52,7 @@ easel.watch = (() => {
     queued: (event) => say(event.position ? `waiting, ${event.position} before this` : "waiting for its turn", 0),
     started: () => say("starting", 0, true),
     notice: (event) => {
-      const notices = byId("txt2img_notices");
+      const notices = own("notices");
       if ([...notices.children].some((known) => known.textContent === event.text)) return;
       const line = document.createElement("p");
       line.textContent = event.text;
@@ -69,12 +70,12 @@ easel.watch = (() => {
       gallery.add({ ...event, url: address(event.job, `/images/${event.index}`) });
     },
     finished: (event) => {
-      byId("html_log_txt2img").textContent = `Time taken: ${event.seconds.toFixed(1)} s`;
+      byId(`html_log_${tab}`).textContent = `Time taken: ${event.seconds.toFixed(1)} s`;
       over(event.state === "done" ? "Done." : "Stopped.");
     },
     failed: (event) => {
-      easel.showError(event);
-      easel.forever.failed();
+      easel.showError(event, tab);
+      easel.foreverOf(tab).failed();
       over("The job has failed.");
     },
   };
@@ -118,7 +119,7 @@ easel.watch = (() => {
       await ask(address(id));
     } catch (problem) {
       if (problem.status === 404) {
-        easel.showError({ message: "This job is not there any more." });
+        easel.showError({ message: "This job is not there any more." }, tab);
         return over("The job is gone.");
       }
       return setTimeout(() => id === following && again(id), 3000);
@@ -135,10 +136,10 @@ easel.watch = (() => {
   function show(job) {
     gallery.clear();
     for (const image of job.images) gallery.add({ ...image, url: address(job.id, `/images/${image.index}`) });
-    byId("html_log_txt2img").textContent = `Time taken: ${job.seconds.toFixed(1)} s`;
+    byId(`html_log_${tab}`).textContent = `Time taken: ${job.seconds.toFixed(1)} s`;
   }
-  async function takeUp() {
-    const { jobs } = await ask("api/jobs?limit=50").catch(() => ({ jobs: [] }));
+  // jobs: of this tab, the newest first.
+  function takeUp(jobs) {
     const running = jobs.filter((job) => job.state === "running" || job.state === "queued").reverse();
     const last = jobs.find((job) => job.images.length);
     if (following) return;
@@ -149,32 +150,40 @@ easel.watch = (() => {
     if (!following) return;
     say(how === "skip" ? "skipping this picture" : "stopping", null, true);
     ask(address(following, `/${how}`), { method: "POST" })
-      .catch((problem) => easel.showError({ message: `It could not be stopped (${problem.message}).` }));
+      .catch((problem) => easel.showError({ message: `It could not be stopped (${problem.message}).` }, tab));
   }
   return { add, takeUp, stop, running: () => following !== null };
-})();
+};
+easel.watches = {};
+easel.watchOf = (tab) => (easel.watches[tab] ??= easel.makeWatch(tab));
+// A job belongs to the tab that would send it.
+easel.tabOf = ({ request }) => (request.mask ? "inpaint" : request.init_images?.length ? "img2img" : "txt2img");
+easel.takeUp = async (tab) => {
+  const { jobs } = await fetch("api/jobs?limit=50").then((answer) => answer.json()).catch(() => ({ jobs: [] }));
+  easel.watchOf(tab).takeUp(jobs.filter((job) => easel.tabOf(job) === tab));
+};
 // Gradio says nothing to the page when the server is gone, so a late answer is asked after.
 easel.pending = 0;
-easel.sent = () => {
+easel.sent = (tab) => {
   const PATIENCE = 2000;
   const late = async () => {
     easel.pending = 0;
     const alive = await fetch("api/queue").then((answer) => answer.ok, () => false);
-    if (!alive) easel.showError({ message: "The server did not answer.", hint: "Is it still running?" });
+    if (!alive) easel.showError({ message: "The server did not answer.", hint: "Is it still running?" }, tab);
   };
-  easel.clearError();
+  easel.clearError(tab);
   easel.pending = setTimeout(late, PATIENCE);
 };
-easel.submitted = (answer) => {
+easel.submitted = (tab, answer) => {
   clearTimeout(easel.pending);
   easel.pending = 0;
   const { id, error } = JSON.parse(answer);
   if (error) {
-    easel.forever.failed();
-    return easel.showError(error);
+    easel.foreverOf(tab).failed();
+    return easel.showError(error, tab);
   }
-  easel.clearError();
-  easel.watch.add(id);
+  easel.clearError(tab);
+  easel.watchOf(tab).add(id);
   // In one column the pictures are far below the button.
-  if (innerWidth < 700) document.getElementById("txt2img_results").scrollIntoView({ behavior: "smooth" });
+  if (innerWidth < 700) document.getElementById(`${tab}_results`).scrollIntoView({ behavior: "smooth" });
 };
