@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import PurePath
 from typing import Any
 
 from app.jobs import Job, Jobs
 from app.jobs.expand import expand
-from app.schema.infotext import PROGRAM
+from app.schema.events import ImageReady
+from app.schema.infotext import PROGRAM, read_infotext_text
 
 
 def pictures_answer(jobs: Jobs, job: Job, fields: dict[str, Any]) -> dict[str, Any]:
@@ -29,6 +31,7 @@ def info(job: Job) -> dict[str, Any]:
     resolved, request = job.resolved, job.resolved.request
     plans = expand(job.id, job.owner, resolved)
     images = sorted(job.images, key=lambda image: image.index)
+    further = _further(job, images)
     varied = request.seed_resize_width > 0 and request.seed_resize_height > 0
     return {
         "prompt": request.prompt,
@@ -54,8 +57,8 @@ def info(job: Job) -> dict[str, Any]:
         "sd_vae_hash": (resolved.vae.sha256 or "")[:10] or None if resolved.vae else None,
         "seed_resize_from_w": request.seed_resize_width if varied else -1,
         "seed_resize_from_h": request.seed_resize_height if varied else -1,
-        "denoising_strength": request.denoising_strength if request.init_images else None,
-        "extra_generation_params": {"Denoising strength": request.denoising_strength} if request.init_images else {},
+        "denoising_strength": further.get("Denoising strength"),
+        "extra_generation_params": further,
         "index_of_first_image": 0,
         "infotexts": [image.infotext for image in images],
         "styles": list(job.request.styles),
@@ -64,6 +67,27 @@ def info(job: Job) -> dict[str, Any]:
         "is_using_inpainting_conditioning": False,
         "version": PROGRAM,
     }
+
+
+def _further(job: Job, images: Sequence[ImageReady]) -> dict[str, Any]:
+    """A1111's extra parameters: what redrawing, hires fix and the refiner say in the infotext."""
+    request = job.resolved.request
+    found: dict[str, Any] = {"Denoising strength": request.denoising_strength} if request.init_images else {}
+    if images and job.resolved.passes:
+        said = read_infotext_text(images[0].infotext).fields
+        keys = [key for key in said if key == "Denoising strength" or key.startswith(("Hires ", "Refiner"))]
+        found |= {key: _number(said[key]) for key in keys}
+    return found
+
+
+def _number(text: str) -> str | int | float:
+    """The text as a number where it is one."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
 
 
 def timestamp(moment: float) -> str:

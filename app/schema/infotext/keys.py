@@ -119,6 +119,8 @@ A1111_DEFAULTS: Final[Mapping[str, str | int]] = {
     "FP8 weight": "Disable",
 }
 """What A1111 fills in for absent keys, in its order and types."""
+UNSAID: Final[Mapping[str, str]] = {"Hires refiner": "second pass"}
+"""Values that A1111 leaves out although absence fills nothing in."""
 ALIASES: Final[Mapping[str, str]] = {
     "beta schedule alpha": "Beta scheduler alpha",
     "beta schedule beta": "Beta scheduler beta",

@@ -24,6 +24,7 @@ from app.schema.infotext.keys import (
     ORDER,
     OTHER_KEYS,
     SHARED,
+    UNSAID,
     Models,
     checked,
     places,
@@ -217,7 +218,7 @@ def _silent(model: type[BaseModel], values: Mapping[str, Any], said: Mapping[str
         key
         for key, field in said.items()
         if values[field] == model.model_fields[field].default
-        and (not values[field] or str(values[field]) == str(A1111_DEFAULTS.get(key)))
+        and (not values[field] or str(values[field]) in (str(A1111_DEFAULTS.get(key)), UNSAID.get(key)))
     }
     return frozenset(key for key in neutral if not key.endswith(_HALVES) or neutral.issuperset(_both(key)))
 
