@@ -1,13 +1,15 @@
 """Loading and changing full-size checkpoints: `python -m benchmarks.swap [--pairs N] [--folder FOLDER]`.
 
 SD1.5's widths with random weights, in fp16 (converted to fp32 on the way) and in fp32 (mapped), over what reading and
-copying alone cost, and over diffusers' from_single_file; every side touches every byte of its result. Alternating
-pairs in one process, after one load of each. Peaks of memory of one's own (USS) are of processes of their own.
+copying alone cost, and over diffusers' from_single_file; every side touches every page of its result. Alternating
+pairs in one process, after one load of each; free memory goes back to the system before each, since an allocator that
+still has pages makes no fresh ones. Peaks of memory of one's own (USS) are of processes of their own.
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
 import gc
 import json
 import os
@@ -48,7 +50,11 @@ class Spent(NamedTuple):
     wall: float
 
 
-Act = Callable[[], Iterable[Tensor]]
+class Act(NamedTuple):
+    """run: what is measured, yields its result. clear: lets go of it, unmeasured."""
+
+    run: Callable[[], Iterable[Tensor]]
+    clear: Callable[[], None]
 
 
 def main() -> None:
@@ -135,11 +141,20 @@ def median(many: list[Spent]) -> Spent:
 
 
 def timed(act: Act) -> Spent:
-    """CPU seconds of the whole process and wall seconds, until every byte of the result has been read once."""
+    """CPU seconds of the whole process and wall seconds, until every page of the result has been read once."""
     gc.collect()
+    give_back_free_memory()
     cpu, wall = time.process_time(), time.perf_counter()
-    touch(act())
-    return Spent(time.process_time() - cpu, time.perf_counter() - wall)
+    touch(act.run())
+    spent = Spent(time.process_time() - cpu, time.perf_counter() - wall)
+    act.clear()
+    return spent
+
+
+def give_back_free_memory() -> None:
+    """To the system, where the C library can (glibc)."""
+    if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def touch(tensors: Iterable[Tensor]) -> None:
@@ -174,12 +189,10 @@ def loads(files: list[Path]) -> Act:
     manager = PipelineManager(Loading(CPU), device=CPU, host=Tier(MACHINE, MACHINE))
 
     def act() -> Iterator[Tensor]:
-        manager.unload(None)
         with manager.use(choice(next(order))) as model:
             yield from weights(model)
-        manager.unload(None)
 
-    return act
+    return Act(act, lambda: manager.unload(None))
 
 
 def swaps(files: list[Path]) -> Act:
@@ -191,7 +204,7 @@ def swaps(files: list[Path]) -> Act:
         with manager.use(choice(next(order))) as model:
             yield from weights(model)
 
-    return act
+    return Act(act, lambda: None)
 
 
 def reads(files: list[Path], *, standing: bool) -> Act:
@@ -204,19 +217,13 @@ def reads(files: list[Path], *, standing: bool) -> Act:
 
     def act() -> Iterator[Tensor]:
         for name, tensor in load_file(next(order)).items():
-            if tensor.dtype != torch.float16:
-                yield tensor
-            elif not standing:
-                kept[name] = tensor.to(torch.float32)
-            elif name in kept:
+            if name in kept and standing:
                 kept[name].copy_(tensor)
             else:
                 kept[name] = tensor.to(torch.float32)
         yield from kept.values()
-        if not standing:
-            kept.clear()
 
-    return act
+    return Act(act, (lambda: None) if standing else kept.clear)
 
 
 def singles(files: list[Path]) -> Act:
@@ -224,11 +231,14 @@ def singles(files: list[Path]) -> Act:
     order = turns(files)
     configuration = write_configuration(files[0].parent / "configuration")
 
+    kept: list[Any] = []
+
     def act() -> Iterator[Tensor]:
-        for module in from_single_file(next(order), configuration):
+        kept.extend(from_single_file(next(order), configuration))
+        for module in kept:
             yield from module.parameters()
 
-    return act
+    return Act(act, kept.clear)
 
 
 def warm_up(folder: Path) -> None:
@@ -254,7 +264,7 @@ def peak_here(way: str, file: Path) -> int:
     gc.collect()
     act = acts[way]([file])
     with watched() as highest:
-        touch(act())
+        touch(act.run())
     return highest[1] - highest[0]
 
 

@@ -1,11 +1,13 @@
 """Who shares the next model call: rows in flight, the scheduler, the runner and the owner of all weights."""
 
 from app.engine.engine import BeforeGroup, Engine
+from app.engine.loader import Loader, Needs
 from app.engine.loading import Loading
-from app.engine.pipeline_manager import Loader, Needs, PipelineManager, Thrift, Tier
+from app.engine.pipeline_manager import PipelineManager
 from app.engine.row import ModelChoice, Row
 from app.engine.runner import Runner
 from app.engine.scheduler import Scheduler, Waiting
+from app.engine.tiers import Thrift, Tier
 from app.engine.upscaler_shelf import UpscalerShelf
 
 __all__ = [

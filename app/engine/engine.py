@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from app.engine.pipeline_manager import PipelineManager, Tell
+from app.engine.loader import Tell
+from app.engine.pipeline_manager import PipelineManager
 from app.engine.row import ModelChoice, Row
 from app.engine.runner import NotFiniteUNet, Runner
 from app.engine.scheduler import Scheduler, Waiting
@@ -137,7 +138,7 @@ class Engine:
         height: int,
         tell: Callable[[int, int], None],
     ) -> Image.Image:
-        """An RGB picture that belongs to no row, at width x height. tell: as in `UpscalerShelf.enlarged`; it may raise."""
+        """An RGB picture that belongs to no row, at width x height. tell: as in `UpscalerShelf.enlarged`, may raise."""
         pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)
         larger = self._upscalers.enlarged(pixels, upscaler, file, width, height, tell)
         return Image.fromarray(larger.permute(1, 2, 0).contiguous().numpy())

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import torch
 
-from app.engine.pipeline_manager import Needs, Tell
+from app.engine.loader import Needs, Tell
 from app.engine.row import ModelChoice
 from app.files import Identity
 from app.models import (
     LoadedModel,
+    OpenFiles,
     Precision,
     Survey,
     Vae,
@@ -53,6 +54,7 @@ class Loading:
         self._eight_bits = eight_bits
         self._wanted_attention = attention
         self._attention: dict[torch.dtype, str] = {}
+        self._files = OpenFiles()
         self._surveys: dict[tuple[ModelChoice, torch.dtype | None, torch.dtype | None], Needs] = {}
 
     def __call__(self, choice: ModelChoice) -> LoadedModel:
@@ -78,12 +80,14 @@ class Loading:
 
     def _survey(self, choice: ModelChoice, unet: torch.dtype | None, vae: torch.dtype | None) -> Needs:
         precision = self._precision(choice, unet)
-        checkpoint = survey_checkpoint(choice.checkpoint.path, precision, self._device, needs_vae=choice.vae is None)
+        checkpoint = survey_checkpoint(
+            self._files.get(choice.checkpoint.path), precision, self._device, needs_vae=choice.vae is None
+        )
         if self._eight_bits is not None:
             # Fresh weights take the place of the old ones here, so that nothing could be written over.
             checkpoint = Survey(checkpoint.memory, checkpoint.stored, None)
         file = choice.vae or choice.checkpoint
-        return Needs(checkpoint, survey_vae(file.path, vae or precision.vae, self._device))
+        return Needs(checkpoint, survey_vae(self._files.get(file.path), vae or precision.vae, self._device))
 
     def vae(
         self, choice: ModelChoice, device: torch.device, dtype: torch.dtype | None, into: Vae | None, tell: Tell | None
@@ -91,7 +95,8 @@ class Loading:
         """The VAE of a choice. Raises what the loader raises."""
         file = choice.vae or choice.checkpoint
         dtype = dtype or self._precision(choice, None).vae
-        vae = load_vae(file.path, scaling_factor=1.0, device=device, dtype=dtype, into=into, progress=tell)
+        opened = self._files.get(file.path)
+        vae = load_vae(opened, scaling_factor=1.0, device=device, dtype=dtype, into=into, progress=tell)
         if choice.vae is None:
             vae.file, vae.name = None, f"of {Path(file.path).name}"
         return vae
@@ -110,8 +115,8 @@ class Loading:
         eight_bits = self._eight_bits
         # Squeezed where there is room for the whole, so that a small card sees the small weights only.
         target = torch.device("cpu") if eight_bits is not None else device
-        path = choice.checkpoint.path
-        model = load_checkpoint(path, device=target, precision=precision, vae=vae, into=into, progress=tell)
+        opened = self._files.get(choice.checkpoint.path)
+        model = load_checkpoint(opened, device=target, precision=precision, vae=vae, into=into, progress=tell)
         if eight_bits is not None:
             store_in_eight_bits(model.unet, eight_bits)
             for _, part in model.parts():
@@ -123,6 +128,7 @@ class Loading:
 
     def join(self, model: LoadedModel, vae: Vae, choice: ModelChoice) -> None:
         """The model gets this VAE, whose scaling factor is the family's. Raises UnsupportedModel if it does not fit."""
+        self._files.close()
         wanted = (model.family.latent_channels, model.family.pixels_per_latent)
         if (vae.module.config.latent_channels, vae.pixels_per_latent) != wanted:
             raise UnsupportedModel(

@@ -4,6 +4,7 @@ Importing the package brings torch and nothing heavier; diffusers and transforme
 """
 
 from app.models.attention import choose_attention, seamless, use_attention
+from app.models.checkpoint_file import OpenFiles, Source
 from app.models.device import choose_device, host_memory, is_out_of_memory, memory_of
 from app.models.eight_bit import computes_in, eight_bit_format, store_in_eight_bits
 from app.models.families import FAMILIES, SD1, SD2, SDXL, SDXL_REFINER, Family, PredictionType, TextEncoderFacts
@@ -37,10 +38,12 @@ __all__ = [
     "Family",
     "FileUpscaler",
     "LoadedModel",
+    "OpenFiles",
     "Precision",
     "PredictionType",
     "Progress",
     "Recommended",
+    "Source",
     "Survey",
     "Taken",
     "TextEncoder",

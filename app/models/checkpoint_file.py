@@ -1,17 +1,40 @@
 """Checkpoint file: opens whatever a checkpoint comes as, and shows its tensors under the original names.
 
-Files by their content, folders by what lies in them. Knows which reader and which names, builds no model.
+Files by their content, folders by what lies in them. Knows which reader and which names, builds no model. What is
+already open is taken as it is, so that a header is read once for everything that wants to know of a file.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from app.files import Identity
 from app.models.diffusers_folder import open_folder, open_part, open_weight_file
 from app.models.named_weights import renamed
 from app.models.original_names import original_names, original_vae_names
 from app.models.weights import Weights
 from app.schema.errors import UnsupportedModel
+
+Source = str | Path | Weights
+"""A file or folder of weights, by its path or already open."""
+
+
+class OpenFiles:
+    """What has been opened for one load, to be used by the next who asks for the same file."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, Weights] = {}
+
+    def get(self, path: str) -> Weights:
+        """The file or folder, opened if it is not or has changed since. Raises as open_weights does."""
+        opened = self._open.get(path)
+        if opened is None or opened.identity != Identity.of(path):
+            opened = self._open[path] = _open(Path(path))
+        return opened
+
+    def close(self) -> None:
+        """Lets go of all; tensors that share a file's pages stay as they are."""
+        self._open.clear()
 
 
 def open_weights(path: str | Path) -> Weights:
@@ -22,27 +45,29 @@ def open_weights(path: str | Path) -> Weights:
     return open_weight_file(Path(path))
 
 
-def open_checkpoint(path: str | Path) -> Weights:
+def open_checkpoint(source: Source) -> Weights:
     """A checkpoint's tensors under the names of the original single-file layout. Raises as open_weights does."""
-    path = Path(path)
-    if path.is_dir():
-        return open_folder(path)
-    file = open_weights(path)
-    if any(name.endswith(".quant_state.bitsandbytes__nf4") for name in file.shapes):
+    if isinstance(source, str | Path):
+        path = Path(source)
+        source = open_folder(path) if path.is_dir() else open_weights(path)
+    if any(name.endswith(".quant_state.bitsandbytes__nf4") for name in source.shapes):
         raise UnsupportedModel(
-            f"{path.name} has its weights packed in four bits (bitsandbytes NF4), which is not read.",
+            f"{source.path.name} has its weights packed in four bits (bitsandbytes NF4), which is not read.",
             hint="Take a version of it in fp16 or fp8.",
         )
-    names = original_names(file.shapes)
-    return file if names is None else renamed(file, *names)
+    names = original_names(source.shapes)
+    return source if names is None else renamed(source, *names)
 
 
-def open_vae(path: str | Path) -> Weights:
+def open_vae(source: Source) -> Weights:
     """A file that holds a VAE, alone or in a checkpoint, or a folder with one. Raises as open_weights does."""
-    path = Path(path)
-    if path.is_dir():
-        whole = (path / "model_index.json").is_file()
-        return open_folder(path) if whole else open_part(path, "vae.")
-    file = open_weights(path)
-    names = original_vae_names(file.shapes)
-    return file if names is None else renamed(file, names)
+    if isinstance(source, str | Path):
+        source = _open(Path(source))
+    names = original_vae_names(source.shapes)
+    return source if names is None else renamed(source, names)
+
+
+def _open(path: Path) -> Weights:
+    if not path.is_dir():
+        return open_weights(path)
+    return open_folder(path) if (path / "model_index.json").is_file() else open_part(path, "vae.")

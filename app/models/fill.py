@@ -73,10 +73,11 @@ def fill(
             state[name] = tensor.to(device).to(dtype).contiguous()
             if state[name].data_ptr() == tensor.data_ptr() and scale_name(source.key, file.shapes) is None:
                 mapped.append(name)
-    module.load_state_dict(state, strict=False, assign=True)
-    for name in mapped:
-        mark_mapped(module.get_parameter(name))
-    module.requires_grad_(False)
+    if state:  # else all was written over, and walking through the modules takes a twentieth of such a swap
+        module.load_state_dict(state, strict=False, assign=True)
+        for name in mapped:
+            mark_mapped(module.get_parameter(name))
+        module.requires_grad_(False)
     meter.end()
     used = {source.key for source in sources.values()}
     return used.union(filter(None, (scale_name(key, file.shapes) for key in used)))

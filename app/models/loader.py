@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from app.models.architecture import architecture_of, as_in_file, family_of, norm_groups, within
-from app.models.checkpoint_file import open_checkpoint, open_vae
+from app.models.checkpoint_file import Source, open_checkpoint, open_vae
 from app.models.families import Family, PredictionType
 from app.models.file_facts import read_facts
 from app.models.fill import fill, fill_text_encoder, some
@@ -42,25 +42,25 @@ _SCHEDULE_BUFFERS = ("alphas", "betas", "sqrt_", "posterior_", "log_one", "lvlb_
 
 @torch.inference_mode(mode=False)  # weights made inside inference mode could never be trained
 def load_checkpoint(
-    path: str | Path,
+    source: Source,
     *,
     device: str | torch.device = "cpu",
     precision: Precision = FULL,
     vae: Vae | None = None,
-    text_encoders_from: Sequence[str | Path] = (),
+    text_encoders_from: Sequence[Source] = (),
     into: LoadedModel | None = None,
     progress: Progress | None = None,
 ) -> LoadedModel:
     """Load a checkpoint of SD1, SD2, SDXL, its refiner, for inpainting or pix2pix, pruned or distilled.
 
-    path: a safetensors or pickled file in the original layout or diffusers' naming, told by content, or a folder of
+    source: a safetensors or pickled file in the original layout or diffusers' naming, told by content, or a folder of
     diffusers. vae: used instead of the file's own, which may then be absent. text_encoders_from: files that lend the
     text encoders which the file lacks: checkpoints, or encoders alone. into: a model nobody uses any more; where the
     architecture is equal its memory is written over (a CPU pays more for fresh pages than for the conversion) and
     the old object must be dropped. Networks must be off it. progress: called with (part, bytes done, bytes in all).
     Raises ModelNotFound, BrokenModelFile (tensor names included), UnsupportedModel, UnsafeModelFile.
     """
-    file = open_checkpoint(path)
+    file = open_checkpoint(source)
     target = torch.device(device)
     family = family_of(file)
     facts = read_facts(file.path, file.shapes, file.metadata)
@@ -118,7 +118,7 @@ def load_checkpoint(
 
 @torch.inference_mode(mode=False)
 def load_vae(
-    path: str | Path,
+    source: Source,
     *,
     scaling_factor: float,
     device: str | torch.device = "cpu",
@@ -133,7 +133,7 @@ def load_vae(
     """
     from app.models.build import build_vae  # noqa: PLC0415 - as in load_checkpoint
 
-    file = open_vae(path)
+    file = open_vae(source)
     prefix = "first_stage_model." if "first_stage_model.decoder.conv_in.weight" in file.shapes else ""
     facts = read_facts(file.path, file.shapes, file.metadata)
     shape = within(file, "VAE", lambda: vae_shape(below(file.shapes, prefix)))

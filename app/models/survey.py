@@ -6,13 +6,12 @@ Counts; builds no model and judges no architecture.
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
 from app.models.architecture import family_of
-from app.models.checkpoint_file import open_checkpoint, open_vae
+from app.models.checkpoint_file import Source, open_checkpoint, open_vae
 from app.models.memory import charged
 from app.models.precision import Precision
 from app.models.weights import Weights, bytes_below
@@ -22,19 +21,22 @@ _VAE = "first_stage_model."
 
 
 class Survey(NamedTuple):
-    """memory: bytes that it will be charged with. stored: bytes of the file that will be read. signature: equal for two that can very likely take each other's weights."""
+    """memory: bytes that it will be charged with. stored: bytes of the file that will be read.
+
+    signature: equal for two that can very likely take each other's weights.
+    """
 
     memory: int
     stored: int
     signature: object
 
 
-def survey_checkpoint(path: str | Path, precision: Precision, device: torch.device, *, needs_vae: bool) -> Survey:
+def survey_checkpoint(source: Source, precision: Precision, device: torch.device, *, needs_vae: bool) -> Survey:
     """U-Net and text encoders. needs_vae: whether the file must hold a VAE too.
 
     Raises as load_checkpoint does.
     """
-    file = open_checkpoint(path)
+    file = open_checkpoint(source)
     family = family_of(file)
     if needs_vae and not bytes_below(file, family.vae_prefix):
         raise UnsupportedModel(f"{file.path.name} holds no VAE.", hint="Choose a VAE file for it.")
@@ -45,9 +47,9 @@ def survey_checkpoint(path: str | Path, precision: Precision, device: torch.devi
     return Survey(memory, bytes_below(file, *prefixes), signature)
 
 
-def survey_vae(path: str | Path, dtype: torch.dtype, device: torch.device) -> Survey:
+def survey_vae(source: Source, dtype: torch.dtype, device: torch.device) -> Survey:
     """A VAE, alone or in a checkpoint. Raises as load_vae does."""
-    file = open_vae(path)
+    file = open_vae(source)
     prefix = _VAE if any(name.startswith(_VAE) for name in file.shapes) else ""
     return Survey(_memory(file, (prefix,), dtype, device), bytes_below(file, prefix), (dtype, _shapes(file, (prefix,))))
 
