@@ -13,6 +13,8 @@ from app.api.sdapi import sdapi_router
 from app.api.sdapi_extras import sdapi_extras_router
 from app.api.sdapi_lists import lists_router
 from app.api.sdapi_networks import networks_router
+from app.api.training import training_router
+from app.api.training_data import training_data_router
 
 __all__ = [
     "create_application",
@@ -29,4 +31,6 @@ __all__ = [
     "pictures_router",
     "sdapi_extras_router",
     "sdapi_router",
+    "training_data_router",
+    "training_router",
 ]

@@ -5,14 +5,14 @@ State events carry ids; Progress and Preview carry none, so that a reconnect ask
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header
 from starlette.responses import Response, StreamingResponse
 
 from app.access import Caller, caller_of
-from app.jobs import Jobs, Told
+from app.jobs import AsyncWatch, Jobs, Told
 
 LARGEST_ID = 2**63 - 1
 """Of a row in SQLite."""
@@ -37,14 +37,19 @@ def events_router(jobs: Jobs, heartbeat: float = HEARTBEAT) -> APIRouter:
         last = max(0, min(last, LARGEST_ID))
         if jobs.get(id, caller.scope).over and not jobs.stored_events(id, last):
             return Response(status_code=204)  # ends the reconnecting of a browser's EventSource
+
+        def watch() -> AsyncWatch:
+            return jobs.watch_async(id, last, previews=previews)
+
         headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-        return StreamingResponse(_stream(jobs, id, last, previews, heartbeat), 200, headers, "text/event-stream")
+        return StreamingResponse(event_stream(watch, heartbeat), 200, headers, "text/event-stream")
 
     return router
 
 
-async def _stream(jobs: Jobs, id: str, last: int, previews: bool, heartbeat: float) -> AsyncIterator[str]:
-    with jobs.watch_async(id, last, previews=previews) as watch:
+async def event_stream(open_watch: Callable[[], AsyncWatch], heartbeat: float) -> AsyncIterator[str]:
+    """The texts of a watch's events to the last one, with a comment after each silence of `heartbeat` seconds."""
+    with open_watch() as watch:
         yield "retry: 1000\n\n"
         while not watch.over:
             news = await watch.take(heartbeat)

@@ -16,7 +16,7 @@ from app.files import Folders
 from app.files.folders import CHECKPOINT, EMBEDDING, HYPERNETWORK, LORA
 from app.files.run_folder import RunFolder
 from app.files.run_log import Entry, read_log
-from app.jobs.bus import Bus
+from app.jobs.bus import Bus, Told
 from app.jobs.job import new_job_id
 from app.jobs.resolve import Resolver, identity_of
 from app.jobs.training import Training, TrainingWish
@@ -178,6 +178,10 @@ class Trainings:
         """The same for an asyncio loop."""
         self.get(id, owner)
         return AsyncWatch(self._store, self._bus, id, after, previews)
+
+    def stored_events(self, id: str, after: int = 0) -> list[Told]:
+        """What has been told so far, without waiting."""
+        return self._store.events_after(id, after)
 
     def progress(self, id: str) -> TrainingProgress | None:
         """The latest figures of one that runs."""

@@ -27,6 +27,8 @@ from app.api import (
     pictures_router,
     sdapi_extras_router,
     sdapi_router,
+    training_data_router,
+    training_router,
 )
 from app.files import Thumbnails
 from app.launch.engine import device_memory
@@ -82,6 +84,8 @@ def application(options: LaunchOptions, workshop: Workshop) -> Any:
     app.include_router(memory_router(workshop.jobs, workshop.library))
     app.include_router(downloads_router(workshop.downloads))
     app.include_router(pictures_router(workshop.blobs))
+    app.include_router(training_router(workshop.trainings))
+    app.include_router(training_data_router(workshop.trainings, workshop.folders.data))
     app.include_router(extras_router(workshop.extras, workshop.library))
     for extension, router in workshop.registry.owners("register_routes"):
         app.include_router(router, prefix=f"/ext/{extension}")
