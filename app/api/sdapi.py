@@ -40,7 +40,7 @@ NOT_SERVED = (
 )
 """A1111's routes that are refused in words until they are served."""
 
-_FOLDERS = frozenset({"outdir_txt2img_samples"})
+_FOLDERS = frozenset({"outdir_txt2img_samples", "outdir_img2img_samples"})
 
 
 def sdapi_router(jobs: Jobs, library: ModelLibrary, settings: Settings, resolver: Resolver, blobs: Blobs) -> APIRouter:

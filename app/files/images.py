@@ -16,7 +16,7 @@ from pathlib import Path, PurePath
 from PIL import Image
 
 from app.files.encoding import Encoding, encode
-from app.files.file_names import PictureFacts, file_name, folder_name
+from app.files.file_names import PictureFacts, clean, file_name, folder_name
 from app.files.folders import Folders
 from app.files.whole_file import aside_of, cannot_write, write_whole
 from app.schema.events import RowFinished
@@ -97,8 +97,14 @@ class Images:
         request = plan.resolved.request
         naming = self.naming if request.save_images else Naming(self._relative(self.folders.unsaved))
         below = folder_name(naming.folder_pattern, facts) if naming.by_folder else ""
-        folder = PurePath(naming.folder, below).as_posix()
         name = file_name(naming.file_pattern, facts)
+        if request.source_names:
+            # A batch gives its files back under their own names, in one folder.
+            naming = replace(naming, numbered=False)
+            below, name = "", clean(request.source_names[plan.image % len(request.source_names)])
+        if request.output_folder:
+            below = "/".join(clean(part) for part in request.output_folder.rstrip("/").split("/"))
+        folder = PurePath(naming.folder, below).as_posix()
         letters = len(request.prompt) + len(request.negative_prompt) + _OTHER_ENTRIES
         ending = self.encoding.format if self.encoding.fits(finished.width, finished.height, letters) else "png"
         for attempt in range(_MOST_TRIES):

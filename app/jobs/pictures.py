@@ -21,7 +21,9 @@ class PicturesBySettings:
 
     def names(self, plan: ImagePlan, finished: RowFinished) -> Iterator[str]:
         """As `Images.names`."""
-        return self._now().names(plan, finished)
+        values = self.settings.values()
+        redrawn = bool(plan.resolved.request.init_images)
+        return self._now(values.outdir_img2img_samples if redrawn else "").names(plan, finished)
 
     def write(self, path: str, finished: RowFinished, infotext: str) -> None:
         """As `Images.write`."""
@@ -31,10 +33,10 @@ class PicturesBySettings:
         """As `Images.clear_unsaved`."""
         self.images.clear_unsaved(before)
 
-    def _now(self) -> Images:
+    def _now(self, folder: str = "") -> Images:
         values = self.settings.values()
         naming = Naming(
-            folder=values.outdir_txt2img_samples,
+            folder=folder or values.outdir_txt2img_samples,
             by_folder=values.save_to_dirs,
             folder_pattern=values.directories_filename_pattern,
             pattern=values.samples_filename_pattern,

@@ -18,6 +18,11 @@ MaskedContent = Literal["fill", "original", "latent noise", "latent nothing"]
 InpaintArea = Literal["Whole picture", "Only masked"]
 PictureHash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 MaskBlur = Annotated[int, Field(ge=0, le=256)]
+FileStem = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^/\\\x00-\x1f]*$")]
+FolderBelow = Annotated[
+    str,
+    Field(max_length=400, pattern=r"^$|^(?:[^/\\:.\x00-\x1f][^/\\:\x00-\x1f]*/)*[^/\\:.\x00-\x1f][^/\\:\x00-\x1f]*/?$"),
+]
 MASK_FIELDS = (
     "mask",
     "soft_mask",
@@ -34,12 +39,16 @@ MASK_FIELDS = (
 
 class PictureFields(BaseModel):
     """init_images: what is redrawn; picture i of a batch takes the i-th, around again where there are fewer. Empty:
-    the picture is drawn from nothing, and no other field here counts. mask: white is redrawn; None redraws all.
+    the picture is drawn from nothing, and no other field here counts. source_names: what the files of init_images are
+    called, without their endings; results are saved under these names. output_folder: where, below the folder of
+    img2img's pictures. mask: white is redrawn; None redraws all.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     init_images: tuple[PictureHash, ...] = ()
+    source_names: tuple[FileStem, ...] = ()
+    output_folder: FolderBelow = ""
     resize_mode: Annotated[ResizeMode, Control("Resize mode", choices="resize_modes", api="resize_mode")] = (
         "Just resize"
     )

@@ -101,6 +101,7 @@ class SettingValues(BaseModel):
     save_to_dirs: Annotated[bool, Control("Save pictures to sub-folders")] = True
     directories_filename_pattern: Annotated[str, Control("Sub-folder pattern", "as [date]")] = "[date]"
     outdir_txt2img_samples: Annotated[str, Control("Folder for txt2img pictures")] = "outputs/txt2img-images"
+    outdir_img2img_samples: Annotated[str, Control("Folder for img2img pictures")] = "outputs/img2img-images"
     jpeg_quality: Annotated[int, Field(ge=1, le=100), Control("Quality of JPEG, WebP and AVIF", "", 1, 100, 1)] = 80
     webp_lossless: Annotated[bool, Control("Lossless WebP")] = False
     enable_pnginfo: Annotated[bool, Control("Write the infotext into the file")] = True

@@ -16,6 +16,7 @@ from app.language import Reading, StyleBook, Timing, Tokenizer, count_tokens
 from app.schema.errors import EaselError
 from app.schema.request import parse_request
 from app.schema.settings import Settings
+from app.web.batch_routes import add_batch_route
 from app.web.form import FORMS
 from app.web.generate_tab import generation_layout, page_facts, quicksettings
 from app.web.handlers import wire
@@ -39,6 +40,7 @@ _SCRIPTS = (
     "recipe.js",
     "painter.js",
     "editor.js",
+    "batch.js",
     "source.js",
     "sending.js",
     "png_info.js",
@@ -82,7 +84,9 @@ def mount_page(
                 png_info_layout()
         wire(models, tabs, jobs=jobs, settings=settings, menus=menus, styles=styles, page=page)
     _add_token_counter(app, library)
-    add_recipe_routes(app, Pasting(jobs, resolver), settings, styles)
+    pasting = Pasting(jobs, resolver)
+    add_recipe_routes(app, pasting, settings, styles)
+    add_batch_route(app, jobs, pasting, settings)
     head = _add_assets(app, theme)
     gr.mount_gradio_app(
         app,

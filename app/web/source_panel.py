@@ -10,9 +10,11 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 
+from app.web.batch_routes import TAKEN
 from app.web.form import INPAINT, Form, widget
 
 _PANEL = Path(__file__).with_name("source.html")
+_BATCH = Path(__file__).with_name("batch.html")
 _SIZE = Path(__file__).with_name("resize_by.html")
 
 
@@ -47,7 +49,12 @@ def source_panel(form: Form) -> None:
         f'<button type="button" class="easel-button" data-copy="{mode.name}">{mode.label}</button>'
         for mode in (*MODES[:2], INPAINT_MODE, *MODES[2:-1])
     )
-    text = _PANEL.read_text(encoding="utf-8").replace("TAB", form.tab)
+    takes = "".join(
+        f'<label class="easel-check"><input type="checkbox" data-take="{field}"> {word}</label>'
+        for field, word in TAKEN.items()
+    )
+    batch = _BATCH.read_text(encoding="utf-8").replace("<!-- takes -->", takes) if form != INPAINT else ""
+    text = _PANEL.read_text(encoding="utf-8").replace("<!-- batch -->", batch).replace("TAB", form.tab)
     gr.HTML(
         text.replace("<!-- modes -->", buttons).replace("<!-- copies -->", copies),
         js_on_load=None,

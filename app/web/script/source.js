@@ -17,6 +17,7 @@ easel.Source = class {
       changed: () => this.painted(),
       colour: () => (this.slot.paints === "mask" ? easel.Painter.MASK_COLOUR : find(".easel-brush-colour").value),
     });
+    this.batch = find(".easel-batch") && new easel.Batch(this);
     this.listen();
     this.choose(this.mode);
     // A picture is fetched when its tab is first seen.

@@ -11,6 +11,10 @@
     else if (name === "generate") {
       // A double click means one job.
       if (easel.pending) event.stopImmediatePropagation();
+      else if (easel.sources[tab]?.mode === "batch") {
+        event.stopImmediatePropagation();
+        easel.sources[tab].batch.run();
+      }
       else easel.sent(tab);
     } else if (name === "copy_info") {
       const copied = navigator.clipboard?.writeText(document.getElementById(`html_info_${tab}`).textContent);
