@@ -8,60 +8,41 @@ embeddings and hypernetworks lie in the same folder.
 from __future__ import annotations
 
 import argparse
+import base64
 import json
+import tempfile
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from app.api.sdapi_extensions import HIRES, hires_values, refiner_values
-from app.api.sdapi_request import Txt2ImgFields
+from app.api.sdapi_img2img import Img2ImgFields, img2img_request
+from app.api.sdapi_request import Txt2ImgFields, generation_request
 from app.engine import Engine, Loading, PipelineManager, Runner, Scheduler, Tier
 from app.extension_host import ExtensionHost
-from app.files import Folders, ModelLibrary
+from app.files import Blobs, Folders, ModelLibrary, open_picture
 from app.hooks import Registry
 from app.jobs import Resolver
 from app.jobs.expand import expand
 from app.language import Tokenizer
 from app.models import choose_device
 from app.networks import NetworkSet
-from app.recipes import draw, with_stages
-from app.schema.choices import AUTOMATIC, split_sampler_name
+from app.recipes import Recipe, Tools, draw, with_stages
 from app.schema.events import RowFailed, RowFinished
-from app.schema.request import GenerationRequest
-from app.schema.settings import REQUEST_FIELDS
+from app.schema.request import GenerationRequest, ImagePlan
+from app.schema.settings import REQUEST_FIELDS, SettingValues
 
-FIELDS = {
-    "prompt": "prompt",
-    "negative_prompt": "negative_prompt",
-    "steps": "steps",
-    "width": "width",
-    "height": "height",
-    "seed": "seed",
-    "cfg_scale": "cfg_scale",
-    "batch_size": "batch_size",
-    "n_iter": "batch_count",
-    "subseed": "variation_seed",
-    "subseed_strength": "variation_strength",
-    "seed_resize_from_w": "seed_resize_width",
-    "seed_resize_from_h": "seed_resize_height",
-    "tiling": "tiling",
-    "eta": "eta",
-    "s_churn": "s_churn",
-    "s_tmin": "s_tmin",
-    "s_tmax": "s_tmax",
-    "s_noise": "s_noise",
-    "s_min_uncond": "guidance_minimum_sigma",
-}
 EXTENSIONS = Path(__file__).resolve().parents[1] / "extensions"
 MEMORY = 8 << 30
 """Bytes for models, so that a machine of 16 GB has room for two SD1.5 in fp32."""
-SECOND_PASS = {"enable_hr", "hr_upscaler", "denoising_strength", "refiner_checkpoint", "refiner_switch_at", *HIRES}
 IGNORED = {"hr_cfg"}
 """Fields that A1111 takes and makes nothing of."""
-KNOWN = {*FIELDS, *SECOND_PASS, *IGNORED, "sampler_name", "scheduler", "override_settings", "save_images"}
+PICTURES = ("init_images", "mask")
+"""Fields that hold pictures; the cases name files beside their own folder by an @."""
 
 
 def main() -> None:
@@ -79,7 +60,12 @@ def main() -> None:
     extensions = ExtensionHost([EXTENSIONS], registry)
     extensions.load()
     extensions.load_for_engine()
-    recipe = with_stages(draw, registry.owners("register_stages"))
+    blobs = Blobs(Path(tempfile.mkdtemp(prefix="easel-parity-")))
+    staged = with_stages(draw, registry.owners("register_stages"))
+
+    def recipe(plan: ImagePlan, tools: Tools) -> Recipe:
+        return staged(plan, replace(tools, picture=lambda digest: open_picture(blobs.read(digest))))
+
     engine = Engine(pipelines, recipe, scheduler=Scheduler(), runner=Runner(tokenizer, pipelines.offload))
     place = arguments.checkpoints
     folders = Folders.of(
@@ -101,7 +87,8 @@ def main() -> None:
             print(f"{case['name']:<28}not served here: {', '.join(left_out)}")
             continue
         began = time.monotonic()
-        made = pictures(engine, case, resolver)
+        request = requested(case, arguments.cases.parent.parent, blobs.put)
+        made = pictures(engine, case, request, resolver)
         for image, pixels in zip(case["images"], made, strict=True):
             wanted = np.asarray(
                 Image.open(arguments.cases.parent.parent / image["file"]).convert("RGB"), dtype=np.int16
@@ -117,31 +104,35 @@ def main() -> None:
 def unserved(case: dict[str, Any]) -> list[str]:
     """What a case asks for that this version cannot do."""
     settings = {name for name, value in case["settings_in_force"].items() if value and name not in REQUEST_FIELDS}
-    fields = set(case["payload"]) - KNOWN
-    other = [] if case["endpoint"].endswith("txt2img") else [case["endpoint"]]
-    return sorted(settings | fields) + other
+    fields = case["payload"].keys() - Img2ImgFields.model_fields.keys() - IGNORED
+    scripts = [name for name in ("script_name", "alwayson_scripts") if case["payload"].get(name)]
+    return sorted(settings | fields) + scripts
 
 
-def pictures(engine: Engine, case: dict[str, Any], resolver: Resolver) -> list[np.ndarray]:
+def requested(case: dict[str, Any], place: Path, keep: Callable[..., str]) -> GenerationRequest:
+    """The request that the HTTP interface makes of a case. place: where the pictures lie that cases name."""
+    payload, options = dict(case["payload"]), dict(case["settings_in_force"])
+    for field in PICTURES:
+        named = payload.get(field)
+        if named:
+            payload[field] = (
+                [in_base64(place, name) for name in named] if isinstance(named, list) else in_base64(place, named)
+            )
+    checkpoint = options.pop("sd_model_checkpoint", "parity-sd15").split(" [")[0].removesuffix(".safetensors")
+    options = {name: value for name, value in options.items() if name in REQUEST_FIELDS}
+    settings = SettingValues.model_validate({**options, "sd_model_checkpoint": checkpoint})
+    if case["endpoint"].endswith("img2img"):
+        return img2img_request(Img2ImgFields(**payload), settings, keep)
+    return generation_request(Txt2ImgFields(**payload), settings, keep)
+
+
+def in_base64(place: Path, name: str) -> str:
+    """A picture that a case names, as a request carries it."""
+    return base64.b64encode((place / name.removeprefix("@")).read_bytes()).decode()
+
+
+def pictures(engine: Engine, case: dict[str, Any], request: GenerationRequest, resolver: Resolver) -> list[np.ndarray]:
     """The case's pictures, [H, W, 3] uint8 each."""
-    payload, settings = case["payload"], case["settings_in_force"]
-    name = settings.get("sd_model_checkpoint", "parity-sd15").split(" [")[0].removesuffix(".safetensors")
-    sampler, schedule = split_sampler_name(payload.get("sampler_name") or "Euler", payload.get("scheduler"))
-    fields = {ours: payload[theirs] for theirs, ours in FIELDS.items() if payload.get(theirs) is not None}
-    given = {theirs: value for theirs, value in settings.items() if theirs not in ("sd_model_checkpoint", "sd_vae")}
-    fields |= {REQUEST_FIELDS[theirs]: value for theirs, value in given.items() if theirs in REQUEST_FIELDS}
-    for side in ("seed_resize_width", "seed_resize_height"):
-        fields[side] = max(fields.get(side, 0), 0)
-    taken = Txt2ImgFields(**payload)
-    request = GenerationRequest(
-        **fields,
-        sampler=sampler,
-        schedule=schedule,
-        precision="fp32",
-        checkpoint=name,
-        vae=settings.get("sd_vae", AUTOMATIC),
-        extensions={**hires_values(taken, keep=str), **refiner_values(taken)},
-    )
     resolved = resolver(request)
     if resolved.missing_networks:
         raise SystemExit(f"{case['name']}: {', '.join(resolved.missing_networks)} cannot be found")
