@@ -22,7 +22,7 @@ from app.engine.row import ModelChoice, Row
 from app.engine.runner import NotFiniteUNet, Runner
 from app.engine.scheduler import Scheduler, Waiting
 from app.engine.upscaler_shelf import UpscalerShelf
-from app.models import SDXL, LoadedModel, seamless, thumbnail
+from app.models import SDXL, LoadedModel, seamless, takes_guidance_scale, thumbnail
 from app.recipes import ChangeModel, ModelFacts, Recipe, Tools, Upscale
 from app.samplers import ModelSigmas
 from app.schema.errors import EaselError, UnexpectedFailure
@@ -361,6 +361,7 @@ class Engine:
                 pixels_per_latent=model.family.pixels_per_latent,
                 family=model.family,
                 device=str(model.device),
+                scale_input=takes_guidance_scale(model.unet),
             )
         return self._facts[model.fingerprint]
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from app.conditioning import Conditioning, ConditioningSchedule, encode_unit
 from app.language import TextUnit, Tokenizer
-from app.models import is_out_of_memory, merged_tokens
+from app.models import USUAL_SCALE, guidance_embedding, is_out_of_memory, merged_tokens, takes_guidance_scale
 from app.recipes import Decode, Effect, EncodeImage, EncodeText, Evaluate
 from app.samplers import ModelSigmas
 from app.schema.errors import NotFiniteResult, OutOfMemory
@@ -182,6 +182,7 @@ def _call(model: LoadedModel, sigmas: ModelSigmas, rows: Sequence[tuple[Evaluate
             scaled.to(dtype),
             torch.tensor(times, dtype=torch.float32, device=device),
             encoder_hidden_states=context,
+            timestep_cond=_told_scales(model, [effect.scale for effect, _ in rows]),
             added_cond_kwargs=_added(model, [conditioning for _, conditioning in rows]),
             return_dict=False,
         )[0].float()
@@ -198,6 +199,14 @@ def _call(model: LoadedModel, sigmas: ModelSigmas, rows: Sequence[tuple[Evaluate
             else "Start with --precision fp32 (or --no-half), or choose another checkpoint.",
         )
     return denoised
+
+
+def _told_scales(model: LoadedModel, scales: Sequence[float | None]) -> Tensor | None:
+    """[rows, width] for a U-Net that takes the guidance scale as an input, None for any other."""
+    if not takes_guidance_scale(model.unet):
+        return None
+    told = torch.tensor([USUAL_SCALE if scale is None else scale for scale in scales], device=model.device)
+    return guidance_embedding(told, model.unet.config.time_cond_proj_dim).to(model.dtype)
 
 
 def _added(model: LoadedModel, conditionings: Sequence[Conditioning]) -> dict[str, Tensor] | None:

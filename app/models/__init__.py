@@ -9,6 +9,7 @@ from app.models.device import choose_device, host_memory, is_out_of_memory, memo
 from app.models.eight_bit import computes_in, eight_bit_format, store_in_eight_bits
 from app.models.families import FAMILIES, SD1, SD2, SDXL, SDXL_REFINER, Family, PredictionType, TextEncoderFacts
 from app.models.file_facts import CONFIG_KEY, V_MARKER, ZERO_TERMINAL_SNR_MARKER, describe
+from app.models.guidance_scale import USUAL_SCALE, guidance_embedding, takes_guidance_scale
 from app.models.loader import load_checkpoint, load_vae
 from app.models.memory import Taken, charged, move, stream, taken
 from app.models.model import LoadedModel, Recommended, TokenVectors, alphas_cumprod, fingerprint
@@ -31,6 +32,7 @@ __all__ = [
     "SD2",
     "SDXL",
     "SDXL_REFINER",
+    "USUAL_SCALE",
     "V_MARKER",
     "ZERO_TERMINAL_SNR_MARKER",
     "EncodedText",
@@ -63,6 +65,7 @@ __all__ = [
     "enlarged",
     "fingerprint",
     "fit_preview",
+    "guidance_embedding",
     "higher_precision",
     "host_memory",
     "is_out_of_memory",
@@ -80,6 +83,7 @@ __all__ = [
     "survey_checkpoint",
     "survey_vae",
     "taken",
+    "takes_guidance_scale",
     "thumbnail",
     "tiny_decoder_for",
     "use_attention",

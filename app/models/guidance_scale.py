@@ -27,6 +27,11 @@ def guidance_embedding(scales: Tensor, width: int) -> Tensor:
     return torch.nn.functional.pad(embedding, (0, width - 2 * half))
 
 
+def takes_guidance_scale(unet: Any) -> bool:
+    """Whether a U-Net has this input."""
+    return bool(getattr(unet.config, "time_cond_proj_dim", None))
+
+
 def guide_as_usual(unet: Any) -> None:
     """Make a distilled U-Net take the usual scale wherever its caller gives no `timestep_cond`."""
     width = unet.config.time_cond_proj_dim

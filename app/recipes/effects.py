@@ -33,7 +33,8 @@ class Evaluate(NamedTuple):
     """The U-Net at one point, once for each conditioning.
 
     x: [1, C, h, w] float32 in sigma space (picture + sigma * noise). timestep: where it must not be the one that
-    belongs to sigma. merging: share of the tokens that self-attention merges, 0 for none.
+    belongs to sigma. merging: share of the tokens that self-attention merges, 0 for none. scale: of guidance, for a
+    U-Net that takes it as an input; None for any other, or for its usual one.
     Answer: [n, C, h, w] float32, the denoised latent for each of the n conditionings, in order.
     """
 
@@ -42,6 +43,7 @@ class Evaluate(NamedTuple):
     conditionings: tuple[Conditioning, ...]
     timestep: float | None = None
     merging: float = 0.0
+    scale: float | None = None
 
 
 class EncodeImage(NamedTuple):
@@ -107,6 +109,7 @@ class ModelFacts:
     latent_channels, pixels_per_latent: of the VAE (4 and 8). unet_channels: what the U-Net reads: the latent's, and
     for inpainting 5 more, for editing 4 more (see `Conditioning.image`).
     family: whose rules the text encoders follow. device: where latents live and what the noise source 'GPU' means.
+    scale_input: whether the U-Net takes the guidance scale as an input (LCM).
     """
 
     sigmas: ModelSigmas
@@ -116,6 +119,7 @@ class ModelFacts:
     pixels_per_latent: int
     family: Family
     device: str
+    scale_input: bool = False
 
 
 def _no_pictures(digest: str) -> Image:

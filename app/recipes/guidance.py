@@ -52,7 +52,8 @@ class Guidance(NamedTuple):
     rescale: share of the spread that is taken back (Lin et al. 2023, section 3.4). padding: None for none.
     levels: where they are not the model's own, the noise levels that timesteps are told by.
     merging: share of the tokens that the U-Net merges. walked: calls that this pass makes, where they are fewer or
-    more than planned (img2img); economy goes by them.
+    more than planned (img2img); economy goes by them. scale_input: the U-Net is told the scale and answers guided
+    (Luo et al. 2023), so that no negative prompt is asked for.
     """
 
     positive: tuple[tuple[ConditioningSchedule, float], ...]
@@ -67,18 +68,20 @@ class Guidance(NamedTuple):
     levels: ModelSigmas | None = None
     merging: float = 0.0
     walked: int = 0
+    scale_input: bool = False
 
     def question(self, point: Point, call: int) -> Evaluate:
         """The model rows of one call: each AND part as it stands at this call, then the negative prompt.
 
-        The negative prompt is left out where economy says so; with an image_scale it never is, and comes once more
-        without the picture.
+        The negative prompt is left out where economy says so, or the U-Net guides by itself; with an image_scale it
+        never is, and comes once more without the picture.
         """
         parts = aligned([schedule.at(call, self.calls) for schedule, _ in self.positive])
         negative = self.negative.at(call, self.calls)
         if self.padding is not None:
             parts, negative = self.padding(parts, negative)
-        left_out = self.image_scale is None and self.economy.leaves_out(point.sigma, call, self.walked or self.calls)
+        left_out = self.scale_input or self.economy.leaves_out(point.sigma, call, self.walked or self.calls)
+        left_out = left_out and self.image_scale is None
         rows = list(parts) if left_out else [*parts, negative]
         if self.image is not None:
             rows = [replace(row, image=self.image) for row in rows]
@@ -87,7 +90,8 @@ class Guidance(NamedTuple):
         timestep = point.timestep
         if timestep is None and self.levels is not None:
             timestep = float(self.levels.sigma_to_t(point.sigma))
-        return Evaluate(point.x, point.sigma, tuple(rows), timestep, self.merging)
+        scale = self.scale if self.scale_input else None
+        return Evaluate(point.x, point.sigma, tuple(rows), timestep, self.merging, scale)
 
     def answer(self, question: Evaluate, rows: Tensor) -> Denoised:
         """uncond + sum of weight * scale * (cond - uncond), without normalisation (Liu et al. 2022, eq. 11).

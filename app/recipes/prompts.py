@@ -50,6 +50,7 @@ def read_prompts(
         rescale=request.cfg_rescale,
         padding=padding,
         merging=request.token_merging_ratio,
+        scale_input=model.scale_input,
     )
 
 

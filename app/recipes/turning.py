@@ -54,6 +54,7 @@ class Turning:
             padding=fresh.padding,
             levels=own_levels(request, model),
             image=image,
+            scale_input=model.scale_input,
         )
 
 

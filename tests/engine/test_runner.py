@@ -9,7 +9,7 @@ from app.engine import Loading, ModelChoice, Runner
 from app.engine.runner import TILE
 from app.files import Identity
 from app.language import Reading, Timing, Tokenizer, plan_texts
-from app.models import is_out_of_memory
+from app.models import guidance_embedding, is_out_of_memory
 from app.recipes import Decode, EncodeImage, EncodeText, Evaluate
 from app.samplers import ModelSigmas
 from app.schema.errors import ModelChanged, ModelNotFound, NotFiniteResult, OutOfMemory, UnsupportedModel
@@ -264,3 +264,26 @@ def test_tokens_are_merged_for_those_who_want_it(runner, model, sigmas):
     (merged,) = runner.run(model, sigmas, [effect._replace(merging=0.5)])
     assert not torch.allclose(plain, merged, atol=1e-5)
     assert torch.equal(runner.run(model, sigmas, [effect])[0], plain)
+
+
+def test_a_distilled_u_net_is_told_each_pictures_own_guidance_scale(tmp_path, runner):
+    path = write_tiny_checkpoint(tmp_path / "lcm.safetensors", "SD1", guidance_width=16)
+    identity = Identity.of(path)
+    file = FileIdentity(path=identity.path, size=identity.size, mtime_ns=identity.mtime_ns)
+    model = Loading(torch.device("cpu"))(ModelChoice(file, None, "fp32"))
+    sigmas = ModelSigmas.from_alphas_cumprod(model.alphas_cumprod)
+    effect = evaluation(runner, model, sigmas, "a cat")
+    weak, strong, unsaid = runner.run(
+        model, sigmas, [effect._replace(scale=1.5), effect._replace(scale=8.0), effect._replace(scale=None)]
+    )
+    assert torch.allclose(strong, unsaid, atol=1e-6)
+    with torch.inference_mode():
+        noise = model.unet(
+            effect.x / (1 + effect.sigma**2) ** 0.5,
+            sigmas.sigma_to_t(effect.sigma).view(1),
+            effect.conditionings[0].context,
+            timestep_cond=guidance_embedding(torch.tensor([1.5]), 16),
+            return_dict=False,
+        )[0]
+    assert torch.allclose(weak, effect.x - effect.sigma * noise, atol=1e-5)
+    assert not torch.allclose(weak, strong, atol=1e-3)

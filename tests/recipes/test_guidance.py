@@ -196,3 +196,12 @@ def test_other_noise_levels_than_the_models_tell_the_timestep():
     assert timestep == round(timestep)
     own = Point(latent(2), 2.0, 0, timestep=12.5)
     assert guidance.question(own, 0).timestep == 12.5
+
+
+def test_a_u_net_that_takes_the_scale_is_told_it_and_asked_for_no_negative_prompt():
+    guidance = Guidance(((schedule(77), 1.0),), schedule(77), 6.0, 8, scale_input=True)
+    question = guidance.question(point(), 0)
+    assert (len(question.conditionings), question.scale) == (1, 6.0)
+    assert guidance.answer(question, latent(3.0)).x0.equal(latent(3.0))
+    usual = guidance._replace(scale_input=False).question(point(), 0)
+    assert (len(usual.conditionings), usual.scale) == (2, None)
