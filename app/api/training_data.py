@@ -59,13 +59,13 @@ def training_data_router(trainings: Trainings, data: Path) -> APIRouter:
     @router.put("/dropped/{set_name}/{name}")
     async def drop(set_name: str, name: str, request: Request) -> dict[str, Any]:
         """Takes a picture (or a caption) into a set; its folder is what a training's `data` names."""
-        data = bytearray()
+        taken = bytearray()
         async for part in request.stream():
-            data += part
-            if len(data) > LARGEST:
+            taken += part
+            if len(taken) > LARGEST:
                 raise InvalidImage(f"{name[:60]} is larger than {LARGEST // 1_000_000} MB.")
         folder = drop_folder(data / DROPS, set_name)
-        added = await run_in_threadpool(add_picture, folder, name, bytes(data))
+        added = await run_in_threadpool(add_picture, folder, name, bytes(taken))
         return {"folder": str(folder), "name": added}
 
     return router

@@ -23,6 +23,7 @@ Easel {__version__}: a Stable Diffusion web UI.
 
   webui.py [flags]                       start the server and open the page
   webui.py generate "a prompt" [...]     make pictures without the page
+  webui.py train RUN.toml [...]          train without the page; the same command goes on with what it left
   webui.py models [list|info|verify]     what is in the model folders
   webui.py models convert|prune NAME     write a model file again as safetensors, whole or less what none needs
   webui.py models download SOURCE        fetch a model from a repository or an address
@@ -63,8 +64,10 @@ def doctor(arguments: Sequence[str], environ: Mapping[str, str], factories: Fact
 
 
 def train(arguments: Sequence[str], environ: Mapping[str, str], factories: Factories) -> int:
-    """Training has no command yet."""
-    raise NotServedYet("Training is not served yet.", hint="It comes with the Train tab.")
+    """A training without the page."""
+    from app.cli.train import run  # noqa: PLC0415
+
+    return run(arguments, environ, factories)
 
 
 COMMANDS: dict[str, Command] = {

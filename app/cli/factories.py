@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from app.files import Downloads, ModelLibrary
-from app.jobs import Jobs
+from app.jobs import Jobs, Trainings
 from app.schema.flags import LaunchOptions
 from app.schema.request import GenerationRequest
 
@@ -35,4 +35,8 @@ class Factories(Protocol):
 
     def jobs(self, options: LaunchOptions) -> AbstractContextManager[Jobs]:
         """Jobs with an engine of this process, which holds the data folder meanwhile. Raises DataFolderInUse."""
+        ...
+
+    def trainings(self, options: LaunchOptions) -> AbstractContextManager[Trainings]:
+        """Trainings looked after by this process, which holds the data folder meanwhile. Raises DataFolderInUse."""
         ...

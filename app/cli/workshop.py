@@ -60,7 +60,7 @@ def open_workshop(options: LaunchOptions, folders: Folders, factories: Factories
         with factories.jobs(options) as jobs:
             yield OwnJobs(jobs, folders)
     elif holder.address:
-        yield ServerJobs(holder.address, folders, _login(options))
+        yield ServerJobs(holder.address, folders, login_of(options))
     else:
         raise DataFolderInUse(
             f"Another Easel (process {holder.pid}) works with the data folder {folders.data} and serves no page yet.",
@@ -106,14 +106,18 @@ class ServerJobs:
             self._headers["Authorization"] = "Basic " + base64.b64encode(login.encode()).decode()
 
     def submit(self, request: GenerationRequest) -> str:
-        answer = self._ask("POST", "/api/jobs", request.model_dump_json().encode())
+        answer = self.ask("POST", "/api/jobs", request.model_dump_json().encode())
         return str(answer["id"])
 
     def events(self, job: str) -> Iterator[Event]:
+        return self.told(f"/api/jobs/{job}/events?previews=false", f"Job {job}")
+
+    def told(self, path: str, what: str) -> Iterator[Event]:
+        """The events of a stream to its last one, also across restarts of the server. what: whose, for people."""
         last, patience = "", PATIENCE
         while True:
             try:
-                for number, event in self._stream(f"/api/jobs/{job}/events?previews=false", last):
+                for number, event in self._stream(path, last):
                     last, patience = number or last, PATIENCE
                     yield event
                     if event.kind in ("finished", "failed"):
@@ -122,18 +126,19 @@ class ServerJobs:
                 if patience <= 0:
                     raise EaselError(
                         f"The server at {self._address.geturl()} went away ({error}).",
-                        hint=f"Job {job} is stored and goes on when it is started again.",
+                        hint=f"{what} is stored and goes on when it is started again.",
                     ) from error
             patience -= 1
             self._pause(1.0)
 
     def cancel(self, job: str) -> None:
-        self._ask("DELETE", f"/api/jobs/{job}")
+        self.ask("DELETE", f"/api/jobs/{job}")
 
     def path(self, image: ImageReady) -> Path:
         return self._folders.data / image.path
 
-    def _ask(self, method: str, path: str, body: bytes | None = None) -> Mapping[str, Any]:
+    def ask(self, method: str, path: str, body: bytes | None = None) -> Mapping[str, Any]:
+        """The JSON that a route answers. Raises EaselError with the server's words."""
         try:
             answer = self._send(method, path, body, {}, ANSWER_LIMIT)
             text = answer.read()
@@ -173,7 +178,7 @@ class ServerJobs:
         return connection.getresponse()
 
 
-def _login(options: LaunchOptions) -> str | None:
+def login_of(options: LaunchOptions) -> str | None:
     """The first login of the server's own flags, known here too when they stand in COMMANDLINE_ARGS."""
     texts = [secret.get_secret_value() for secret in (options.gradio_auth, options.api_auth) if secret is not None]
     if options.gradio_auth_path is not None and options.gradio_auth_path.is_file():

@@ -159,6 +159,11 @@ class Trainings:
         as it is."""
         self.get(id, owner)
         training = self._store.ask(id, wish)
+        latest = self._bus.latest_training(id)
+        if latest is not None and training.state in ("queued", "paused") and latest.state != training.state:
+            phase = "Waiting" if training.state == "queued" else "Paused"
+            told = latest.model_copy(update={"state": training.state, "phase": phase})
+            self._bus.publish(Told(None, told))
         self._supervisor.wake()
         return training
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from app.cli.folders import folders_of
 from app.files import Downloads, ModelLibrary
-from app.jobs import Jobs
+from app.jobs import Jobs, Trainings
 from app.launch.workshop import open_workshop, resolver_of, settings_of, starting_request, styles_of
 from app.schema.flags import LaunchOptions
 from app.schema.request import GenerationRequest
@@ -56,3 +56,9 @@ class Launch:
         """Jobs with an engine of this process."""
         with open_workshop(options) as workshop:
             yield workshop.jobs
+
+    @contextmanager
+    def trainings(self, options: LaunchOptions) -> Iterator[Trainings]:
+        """Trainings looked after by this process; what it leaves running goes on by itself."""
+        with open_workshop(options) as workshop:
+            yield workshop.trainings

@@ -1,0 +1,172 @@
+"""The Train tab: its form from TrainingRequest's Controls, places for what is seen; script/train.js does the rest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from html import escape
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
+
+import gradio as gr
+
+from app.schema.control import Control, controls_of
+from app.schema.training import TrainingRequest
+from app.schema.training_presets import presets
+
+_CONTENT = Path(__file__).with_name("train.html")
+CONTROLS = controls_of(TrainingRequest)
+
+
+class Group(NamedTuple):
+    """Fields that stand together. methods: which of them show a field, where not all do."""
+
+    place: str
+    fields: tuple[str, ...]
+
+
+GROUPS = (
+    Group("what", ("name", "checkpoint", "data", "trigger", "class_words", "prior", "class_data", "class_pictures")),
+    Group(
+        "how",
+        (
+            "steps",
+            "learning_rate",
+            "text_encoder_rate",
+            "batch_size",
+            "width",
+            "height",
+            "rank",
+            "alpha",
+            "lora_kind",
+            "vectors",
+            "initial_text",
+            "widths",
+            "layer_structure",
+            "activation",
+            "precision",
+            "gradient_checkpointing",
+        ),
+    ),
+    Group("watch", ("sample_prompts", "sample_every", "save_every", "validation_share")),
+)
+"""The fields that matter; all others are folded away."""
+FIELDS_OF: dict[str, tuple[str, ...]] = {
+    "lora": (
+        "rank",
+        "alpha",
+        "lora_kind",
+        "conv_rank",
+        "conv_alpha",
+        "lokr_factor",
+        "network_dropout",
+        "text_encoder_rate",
+    ),
+    "dreambooth": ("text_encoder_rate",),
+    "textual_inversion": ("vectors", "initial_text", "save_format"),
+    "hypernetwork": (
+        "widths",
+        "layer_structure",
+        "activation",
+        "weight_init",
+        "layer_norm",
+        "dropout_structure",
+    ),
+}
+"""Fields that only some methods read."""
+_HIDDEN = frozenset({"method"})
+_LONG = frozenset({"sample_prompts"})
+_WIDE = frozenset({"data", "class_data", "template", "comment", "sample_prompts"})
+ACTIVATIONS = ("linear", "relu", "leakyrelu", "elu", "swish", "tanh", "sigmoid", "softsign")
+_WORDS = {
+    "dreambooth": "DreamBooth: a whole checkpoint",
+    "lora": "LoRA: a small file beside it",
+    "textual_inversion": "Textual inversion: a new word",
+    "hypernetwork": "Hypernetwork: A1111's older kind",
+    "none": "no",
+    "pictures": "by pictures of ordinary ones",
+    "prediction": "by what the untouched model draws",
+}
+
+
+def train_layout() -> None:
+    """The tab's content."""
+    text = _CONTENT.read_text(encoding="utf-8")
+    shown = {name for group in GROUPS for name in group.fields} | _HIDDEN
+    rest = tuple(name for name in CONTROLS if name not in shown)
+    for place, names in (*GROUPS, Group("more", rest)):
+        text = text.replace(f"<!-- {place} -->", "".join(map(field, names)))
+    methods = get_args(TrainingRequest.model_fields["method"].annotation)
+    text = text.replace("<!-- methods -->", "".join(_method(name) for name in methods))
+    text = text.replace("PRESETS", escape(json.dumps(presets()), quote=True))
+    gr.HTML(text, js_on_load=None, apply_default_css=False)
+
+
+def field(name: str) -> str:
+    """One field as HTML, from its Control, its type and its default."""
+    control, info = CONTROLS[name], TrainingRequest.model_fields[name]
+    id = f"train_{name}"
+    label = escape(control.label) + (f" <small>{escape(control.help)}</small>" if control.help else "")
+    methods = [method for method, names in FIELDS_OF.items() if name in names]
+    only = f' data-methods="{" ".join(methods)}"' if methods else ""
+    wide = " easel-wide" if name in _WIDE else ""
+    known = f'id="{id}" data-field="{name}" data-type="{_type(info.annotation)}"'
+    if info.annotation is bool:
+        checked = " checked" if info.default else ""
+        return f'<label class="easel-check"{only}><input type="checkbox" {known}{checked}><span>{label}</span></label>'
+    return f'<label class="easel-train-field{wide}"{only}><span>{label}</span>{_input(name, control, known)}</label>'
+
+
+def _input(name: str, control: Control, known: str) -> str:
+    info = TrainingRequest.model_fields[name]
+    if choices := _choices(name, info.annotation):
+        options = "".join(_option(choice, info.default) for choice in choices)
+        return f'<select {known} class="easel-input">{options}</select>'
+    if name in ("checkpoint", "vae"):
+        return f'<select {known} class="easel-input" data-models="{name}"></select>'
+    default = _text(info.default)
+    if name in _LONG:
+        return f'<textarea {known} class="easel-input" rows="3">{escape(default)}</textarea>'
+    value = f'value="{escape(default, quote=True)}"'
+    if _type(info.annotation) in ("int", "float") and control.maximum is not None:
+        step = "any" if _type(info.annotation) == "float" else "1"
+        return f'<input type="number" {known} class="easel-input" {value} step="{step}">'
+    return f'<input type="text" {known} class="easel-input" {value} autocomplete="off" spellcheck="false">'
+
+
+def _choices(name: str, annotation: Any) -> Iterable[str]:
+    if name == "activation":
+        return ACTIVATIONS
+    return get_args(annotation) if get_origin(annotation) is Literal else ()
+
+
+def _option(choice: str, default: object) -> str:
+    selected = " selected" if choice == default else ""
+    return f'<option value="{escape(choice)}"{selected}>{escape(_WORDS.get(choice, choice))}</option>'
+
+
+def _type(annotation: Any) -> str:
+    """How the script sends a value: 'text', 'int', 'float', 'bool', 'ints' or 'floats'; 'optional' for a number or
+    nothing."""
+    if get_origin(annotation) is tuple:
+        return "ints" if get_args(annotation)[0] is int else "floats"
+    if get_origin(annotation) in (Union, UnionType) and NoneType in get_args(annotation):
+        return "optional"
+    return {int: "int", float: "float", bool: "bool"}.get(annotation, "text")
+
+
+def _text(default: object) -> str:
+    if default is None:
+        return ""
+    if isinstance(default, tuple):
+        return ", ".join(f"{one:g}" for one in default)
+    return f"{default:g}" if isinstance(default, float) else str(default)
+
+
+def _method(name: str) -> str:
+    label, _, help = _WORDS[name].partition(": ")
+    return (
+        f'<label class="easel-train-method"><input type="radio" name="train_method" value="{name}">'
+        f"<span>{escape(label)}<small>{escape(help)}</small></span></label>"
+    )
