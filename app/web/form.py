@@ -5,6 +5,7 @@ Builds from the schema alone, alike for txt2img, img2img and inpaint; knows noth
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, get_args
 
@@ -38,6 +39,7 @@ _DRAWING = {
     "variation_strength": "subseed_strength",
     "seed_resize_width": "seed_resize_from_w",
     "seed_resize_height": "seed_resize_from_h",
+    "extensions": "extensions",
 }
 _REDRAWING = {
     "resize_mode": "resize_mode",
@@ -54,8 +56,8 @@ SEEDS = ("seed", "variation_seed")
 START: Mapping[str, Any] = {
     name: GenerationRequest.model_fields[name].get_default(call_default_factory=True)
     for name in (*MODELS, *_DRAWING, *_REDRAWING)
-}
-HELP = {name: CONTROLS[name].help for name in START if CONTROLS[name].help}
+} | {"extensions": "{}"}
+HELP = {name: CONTROLS[name].help for name in START if name in CONTROLS and CONTROLS[name].help}
 
 
 class Form(NamedTuple):
@@ -153,12 +155,16 @@ def restored(form: Form, saved: Any) -> Values:
             continue
         if name in _MENUS and read not in _MENUS[name]:
             continue
+        if name == "extensions":
+            read = json.dumps(read)
         found[name] = str(read) if name in SEEDS else read
     return found
 
 
 def _read(name: str, value: Any) -> Any:
     """One widget's raw value in the request's own type. Raises InvalidField for what is no number where one is due."""
+    if name == "extensions":
+        return value if isinstance(value, dict) else _read_json(value or "{}")
     if CONTROLS[name].choices is not None:
         if name == "styles":
             return tuple(value) if isinstance(value, list) else value or ()
@@ -178,4 +184,13 @@ def _read(name: str, value: Any) -> Any:
             f"{CONTROLS[name].label} is no whole number: {str(value)[:40]!r}.",
             field=name,
             hint="-1 draws a new one." if name in SEEDS else "",
+        ) from None
+
+
+def _read_json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise InvalidField(
+            "The extensions' settings cannot be read.", field="extensions", hint="Set them anew."
         ) from None

@@ -9,7 +9,9 @@ from typing import Any
 
 import gradio as gr
 
+from app.schema.infotext import Models
 from app.web.cards_tab import cards_tabs
+from app.web.extension_panel import extension_panels, panel_facts
 from app.web.form import EXTRA_FIELDS, FORMS, HELP, IMG2IMG, INPAINT, TXT2IMG, Form, widget
 from app.web.prompt_tools import override_box, prompt_tools, tool_names
 from app.web.source_panel import mask_settings, redrawing_settings, size_tools, source_panel
@@ -45,18 +47,19 @@ def quicksettings() -> Widgets:
     return {"checkpoint": checkpoint, "refresh": refresh, "vae": vae, "choose": choose}
 
 
-def page_facts() -> None:
+def page_facts(models: Models) -> None:
     """The table of fields, DOM ids and words by which the script finds its way; seen by nobody."""
     facts = {
         "tabs": {form.tab: form.ids for form in FORMS},
+        "extensions": {form.tab: panel_facts(form, models) for form in FORMS},
         "help": HELP,
         "names": {form.tab: tool_names(form.tab) for form in FORMS},
     }
     gr.HTML(f'<div id="easel_page" data-page="{escape(json.dumps(facts), quote=True)}" hidden></div>', js_on_load=None)
 
 
-def generation_layout(form: Form) -> Widgets:
-    """The tab's widgets by the names of their fields, and buttons by their own."""
+def generation_layout(form: Form, models: Models) -> Widgets:
+    """The tab's widgets by the names of their fields, and buttons by their own. models: of the extensions."""
     made: Widgets = {}
     tab = form.tab
     with gr.Row(elem_id=f"{tab}_toprow"):
@@ -75,7 +78,7 @@ def generation_layout(form: Form) -> Widgets:
             gr.Row(elem_id=f"{tab}_below"),
         ):
             with gr.Column(scale=1, min_width=300, elem_id=f"{tab}_settings"):
-                _settings(made, form)
+                _settings(made, form, models)
             with gr.Column(scale=1, min_width=300):
                 gr.HTML(_results(tab), js_on_load=None)
         cards_tabs(tab)
@@ -92,7 +95,7 @@ def _prompt(form: Form, name: str, counter: str, placeholder: str) -> Any:
         return widget(name, form, lines=3, max_lines=12, placeholder=f"{placeholder} (Ctrl+Enter generates)")
 
 
-def _settings(made: Widgets, form: Form) -> None:
+def _settings(made: Widgets, form: Form, models: Models) -> None:
     if form.redraws:
         source_panel(form)
         redrawing_settings(made, form)
@@ -101,6 +104,7 @@ def _settings(made: Widgets, form: Form) -> None:
         made["sampler"] = widget("sampler", form)
         made["schedule"] = widget("schedule", form)
     made["steps"] = widget("steps", form)
+    extension_panels(made, form, models)
     with gr.Row():
         with gr.Column(scale=4, min_width=200):
             made["width"] = widget("width", form)
@@ -138,5 +142,13 @@ def _results(tab: str) -> str:
         f"Send to {target.tab}</button>"
         for target in (IMG2IMG, INPAINT)
     )
+    if tab == TXT2IMG.tab:
+        words = "Once more through hires fix alone, with its own seed"
+        sends += (
+            f'<button id="{tab}_upscale" class="easel-button" type="button" data-upscale="{tab}" '
+            f'title="{words}">✨ Upscale</button>'
+        )
+    sends += f'<button id="{tab}_send_to_extras" class="easel-button" type="button" data-to-extras="{tab}">'
+    sends += "Send to Extras</button>"
     text = _RESULTS.read_text(encoding="utf-8").replace(TXT2IMG.tab, tab)
     return text.replace("<!-- send -->", sends)

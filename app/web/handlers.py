@@ -17,6 +17,7 @@ from app.jobs import Jobs
 from app.language import StyleBook
 from app.schema.errors import EaselError, UnexpectedFailure
 from app.schema.settings import Settings, SettingValues
+from app.web.extension_panel import wire_panels
 from app.web.form import EXTRA_FIELDS, FORMS, MODELS, SEEDS, START, TXT2IMG, Form, Values, request_of, restored
 from app.web.model_menus import ModelMenus, followed
 from app.web.overrides import read_overrides
@@ -47,6 +48,7 @@ def wire(
         made = {**models, **tabs[form.tab]}
         _wire_generate(form, made, jobs=jobs, settings=settings)
         _wire_tools(form, made, settings=settings, menus=menus)
+        wire_panels(form, made, menus, page, models["refresh"])
         wire_pasting(form, made, pasting=Pasting(jobs, menus.resolver), settings=settings, menus=menus, styles=styles)
 
 
@@ -70,11 +72,12 @@ def _wire_generate(form: Form, made: Widgets, *, jobs: Jobs, settings: Settings)
     # Not `then`, which would run with the answer before this one where none came.
     # Not `once`, after which Gradio never sends again when one sending met a dead connection; the script keeps double
     # clicks back.
+    source_of = f"await easel.source('{form.tab}')" if form.redraws else "''"
     made["generate"].click(
         submit,
         [source, made["overrides"], *(made[name] for name in form.ids)],
         answer,
-        js=f"async (_, ...rest) => [await easel.source('{form.tab}'), ...rest]" if form.redraws else None,
+        js=f"async (_, overrides, ...rest) => [{source_of}, overrides, ...easel.extensions.sent('{form.tab}', rest)]",
         trigger_mode="multiple",
         **_SILENT,
     ).success(None, answer, None, js=f"answer => easel.submitted('{form.tab}', answer)")

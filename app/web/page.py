@@ -43,6 +43,7 @@ _SCRIPTS = (
     "batch.js",
     "source.js",
     "sending.js",
+    "extensions.js",
     "png_info.js",
     "styles.js",
     "prompt_tags.js",
@@ -73,13 +74,13 @@ def mount_page(
     """
     menus = ModelMenus(library, resolver)
     with gr.Blocks(title="Easel", fill_width=True, analytics_enabled=False, delete_cache=UPLOADS_KEPT) as page:
-        page_facts()
+        page_facts(resolver.extensions)
         models = quicksettings()
         tabs = {}
         with gr.Tabs(elem_id="tabs"):
             for form in FORMS:
                 with gr.Tab(form.label, id=form.tab, elem_id=f"tab_{form.tab}", render_children=True):
-                    tabs[form.tab] = generation_layout(form)
+                    tabs[form.tab] = generation_layout(form, resolver.extensions)
             with gr.Tab("PNG Info", id="pnginfo", elem_id="tab_pnginfo"):
                 png_info_layout()
         wire(models, tabs, jobs=jobs, settings=settings, menus=menus, styles=styles, page=page)

@@ -127,6 +127,8 @@ def _shown(name: str, value: Any, menus: ModelMenus) -> Any:
     """A field's value as its widget takes it; menus of files are drawn up again, since the file may be new to them."""
     if name in SEEDS:
         return str(value)
+    if name == "extensions":
+        return json.dumps(value)
     if name == "styles":
         names = menus.styles()
         return gr.Dropdown(choices=names, value=[one for one in value if one in names], visible=bool(names))

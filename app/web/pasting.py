@@ -43,7 +43,9 @@ class Pasting:
                 return min(job.images, key=lambda image: image.index).infotext
             plan = expand(job.id, job.owner, job.resolved)[0]
             request = job.resolved.request
-            return write_infotext(request.prompt, request.negative_prompt, picture_entries(plan))
+            return write_infotext(
+                request.prompt, request.negative_prompt, picture_entries(plan, models=self.resolver.extensions)
+            )
         return ""
 
     def read(self, infotext: Infotext, settings: SettingValues) -> PastedRequest:
@@ -53,8 +55,9 @@ class Pasting:
             styles=settings.infotext_styles != "Ignore",
             checkpoint=not settings.disable_weights_auto_swap,
         )
-        pasted = request_from_infotext(infotext, lookups)
+        pasted = request_from_infotext(infotext, lookups, self.resolver.extensions)
         fields = dict(pasted.fields)
+        fields.setdefault("extensions", {})
         if settings.infotext_styles == "Discard" or (not fields.get("styles") and settings.infotext_styles != "Apply"):
             fields.pop("styles", None)
         elif settings.infotext_styles == "Apply":
@@ -81,7 +84,7 @@ class Pasting:
     def why(self, infotext: Infotext, request: GenerationRequest) -> list[Difference]:
         """Why the request would give another picture than the infotext's. Raises EaselError for what cannot run."""
         lookups = lookups_of(self.resolver, styles=False)
-        pasted = request_from_infotext(infotext, lookups)
+        pasted = request_from_infotext(infotext, lookups, self.resolver.extensions)
         return differences(infotext, pasted, self._present(request))
 
     def _present(self, request: GenerationRequest) -> Present:

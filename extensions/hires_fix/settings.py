@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -29,7 +29,8 @@ class HiresFix(BaseModel):
     upscale_by: None where a size is given. first_picture: hash of a picture to begin with instead of a first pass.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(title="Hires. fix", frozen=True, extra="forbid", allow_inf_nan=False)
+    TABS: ClassVar[tuple[str, ...]] = ("txt2img",)
 
     upscaler: Annotated[
         str, Control("Upscaler", choices="upscalers", api="hr_upscaler", infotext="Hires upscaler", change_cost=1)

@@ -15,7 +15,7 @@ NO_CHECKPOINT = ("", "None")
 class Refiner(BaseModel):
     """checkpoint: any name that A1111 accepts; "" leaves the picture to its own. switch_at: share of the way."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(title="Refiner", frozen=True, extra="forbid", allow_inf_nan=False)
 
     checkpoint: Annotated[
         str,

@@ -85,6 +85,7 @@ easel.Form = class {
   }
   elementOf(field) {
     if (field === "init_images" || field === "mask") return this.element("source");
+    if (field.startsWith("extensions.")) return easel.extensions.elementOf(this.tab, field.slice("extensions.".length));
     return document.getElementById(easel.page().tabs[this.tab][field] || "");
   }
   showError({ message, hint, field }) {

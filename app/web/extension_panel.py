@@ -1,0 +1,161 @@
+"""Accordions of extensions in a generation tab, built from their Controls alone; one JSON text carries their values.
+
+The script writes the text from the widgets and the widgets from the text, so that forms keep and paste it as any field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, get_args
+
+import gradio as gr
+from pydantic import BaseModel
+
+from app.files import upscalers
+from app.schema.choices import LATENT_MODES, SAMPLER_NAMES, SCHEDULE_NAMES
+from app.schema.control import Control, controls_of
+from app.schema.infotext import Models
+from app.web.form import Form
+from app.web.model_menus import ModelMenus
+
+_ACCORDIONS: Mapping[str, str] = {"hires_fix": "hr", "refiner": "enable"}
+_IDS: Mapping[str, str] = {
+    "hr_second_pass_steps": "hires_steps",
+    "hr_checkpoint_name": "hr_checkpoint",
+    "hr_sampler_name": "hr_sampler",
+    "hr_prompt": "hires_prompt",
+    "hr_negative_prompt": "hires_neg_prompt",
+    "refiner_checkpoint": "checkpoint",
+    "refiner_switch_at": "switch_at",
+}
+"""The DOM ids that A1111 gave, where they are not the names of its interface."""
+_SILENT: dict[str, Any] = {"preprocess": False, "queue": False, "show_progress": "hidden", "api_visibility": "private"}
+
+
+class Panel(NamedTuple):
+    """One extension in one tab. switch: its checkbox. fields: its widgets by the names of its values."""
+
+    name: str
+    model: type[BaseModel]
+    switch: Any
+    fields: dict[str, Any]
+
+
+def shown_in(tab: str, models: Models) -> list[tuple[str, type[BaseModel]]]:
+    """The extensions with something to show in a tab; a model may name its tabs in TABS."""
+    return [(name, model) for name, model in models.items() if tab in getattr(model, "TABS", (tab,))]
+
+
+def panel_facts(form: Form, models: Models) -> dict[str, Any]:
+    """What the script must know: extension -> [DOM id of its accordion, [[field, its usual value, DOM id] ...]]."""
+    facts = {}
+    for name, model in shown_in(form.tab, models):
+        fields = [
+            [field, model.model_fields[field].default, _id(form, name, field, control)]
+            for field, control in _shown(model)
+        ]
+        facts[name] = [_accordion(form, name), fields]
+    return facts
+
+
+def extension_panels(made: dict[str, Any], form: Form, models: Models) -> None:
+    """Adds the accordions; `made["panels"]` holds them, `made["extensions"]` the text."""
+    made["extensions"] = gr.Textbox("{}", elem_id=form.ids["extensions"], visible="hidden")
+    made["panels"] = [_panel(form, name, model) for name, model in shown_in(form.tab, models)]
+
+
+def wire_panels(form: Form, made: Mapping[str, Any], menus: ModelMenus, page: gr.Blocks, refresh: Any) -> None:
+    """Text and widgets follow each other; menus of files are filled when the page opens, and by `refresh`."""
+    text, panels = made["extensions"], made["panels"]
+    widgets = [widget for panel in panels for widget in (panel.switch, *panel.fields.values())]
+    if not widgets:
+        return
+    gr.on(
+        [widget.change for widget in widgets],
+        None,
+        widgets,
+        text,
+        js=f"(...values) => easel.extensions.collected('{form.tab}', values)",
+        trigger_mode="multiple",
+    )
+    text.change(
+        None,
+        [text, *widgets],
+        widgets,
+        js=f"(text, ...values) => easel.extensions.spread('{form.tab}', text, values)",
+        trigger_mode="multiple",
+    )
+    files = [
+        (panel.fields[field], panel.model.model_fields[field].default, control.choices)
+        for panel in panels
+        for field, control in _shown(panel.model)
+        if control.choices in ("checkpoints", "upscalers")
+    ]
+
+    def fill() -> list[Any]:
+        return [gr.Dropdown(choices=_files(menus, str(choices), default)) for _, default, choices in files]
+
+    for trigger in (page.load, refresh.click):
+        trigger(fill, None, [widget for widget, _, _ in files], **_SILENT)
+
+
+def _panel(form: Form, name: str, model: type[BaseModel]) -> Panel:
+    title = model.model_config.get("title") or name
+    accordion = _accordion(form, name)
+    with gr.Accordion(title, open=False, elem_id=accordion, elem_classes="easel-extension"):
+        switch = gr.Checkbox(False, label=f"Use {title}", elem_id=f"{accordion}-checkbox")
+        if name == "hires_fix":
+            gr.HTML(f'<p id="{form.tab}_hr_label" class="easel-hires-size"></p>', js_on_load=None)
+        fields = {}
+        controls = _shown(model)
+        for first in range(0, len(controls), 2):
+            with gr.Row():
+                for field, control in controls[first : first + 2]:
+                    fields[field] = _widget(model, field, control, _id(form, name, field, control))
+    return Panel(name, model, switch, fields)
+
+
+def _shown(model: type[BaseModel]) -> list[tuple[str, Control]]:
+    return [(field, control) for field, control in controls_of(model).items() if control.holds != "picture"]
+
+
+def _widget(model: type[BaseModel], field: str, control: Control, element: str) -> Any:
+    info = model.model_fields[field]
+    common = {"label": control.label, "elem_id": element, "info": control.help or None, "min_width": 160}
+    words = [word for word in get_args(info.annotation) if isinstance(word, str)]
+    if words:
+        return gr.Radio(words, value=info.default, **common)
+    if info.annotation is bool:
+        return gr.Checkbox(info.default, **common)
+    if control.choices is not None:
+        return gr.Dropdown(_fixed(control.choices, info.default), value=info.default or None, **common)
+    if control.minimum is None:
+        return gr.Textbox(info.default, lines=2 if control.holds else 1, **common)
+    return gr.Slider(control.minimum, control.maximum, info.default, step=control.step, **common)
+
+
+def _fixed(choices: str, default: Any) -> list[str]:
+    """A menu's entries before its files are known."""
+    first = [default] if default else []
+    names = {
+        "samplers": [sampler.name for sampler in SAMPLER_NAMES],
+        "schedules": [schedule.label for schedule in SCHEDULE_NAMES],
+    }
+    return first + names.get(choices, [])
+
+
+def _files(menus: ModelMenus, choices: str, default: Any) -> list[tuple[str, str]]:
+    if choices == "upscalers":
+        names = [upscaler.name for upscaler in upscalers(menus.library)]
+        latent = LATENT_MODES if default in LATENT_MODES else ()
+        return [(name, name) for name in (*latent, *names)]
+    return [(default or "None", default or "None"), *menus.checkpoints()]
+
+
+def _accordion(form: Form, name: str) -> str:
+    return f"{form.tab}_{_ACCORDIONS.get(name, name)}"
+
+
+def _id(form: Form, name: str, field: str, control: Control) -> str:
+    known = control.api or f"{name}_{field}"
+    return f"{form.tab}_{_IDS.get(known, known)}"

@@ -1,0 +1,88 @@
+// Extensions' accordions: one JSON text and their widgets follow each other; hires fix tells its size and takes pictures on.
+"use strict";
+(() => {
+  const facts = (tab) => Object.entries(easel.page().extensions[tab] ?? {});
+  const parsed = (text) => { try { return JSON.parse(text || "{}") ?? {}; } catch { return {}; } };
+  const waiting = {};
+
+  // values: of each extension whether it is on, then its fields.
+  function collected(tab, values) {
+    const found = {};
+    let place = 0;
+    for (const [name, [accordion, fields]] of facts(tab)) {
+      const on = values[place++];
+      const said = Object.fromEntries(fields.map(([field], number) => [field, values[place + number] ?? ""]));
+      place += fields.length;
+      if (on) found[name] = said;
+      document.getElementById(accordion)?.classList.toggle("easel-on", Boolean(on));
+    }
+    return JSON.stringify(found);
+  }
+  function spread(tab, text, values) {
+    const wanted = parsed(text);
+    const spread = [];
+    for (const [name, [, fields]] of facts(tab)) {
+      const said = wanted[name];
+      spread.push(Boolean(said));
+      for (const [field, usual] of fields)
+        spread.push(said ? (said[field] ?? usual ?? "") : values[spread.length]);
+    }
+    return spread;
+  }
+
+  // As the extension reckons: a factor, one side, or two that are covered and cut.
+  function hiresSize(width, height, hires) {
+    const [wide, high] = [Number(hires.resize_width) || 0, Number(hires.resize_height) || 0];
+    if (wide || high) return [wide || Math.floor((high * width) / height), high || Math.floor((wide * height) / width)];
+    const factor = Number(hires.upscale_by) || 2;
+    return [Math.floor(width * factor), Math.floor(height * factor)];
+  }
+  function tellSize({ tab, width, height, extensions }) {
+    const label = document.getElementById(`${tab}_hr_label`);
+    if (!label) return;
+    const hires = parsed(extensions).hires_fix;
+    label.textContent = hires ? `from ${width}x${height} to ${hiresSize(width, height, hires).join("x")}` : "";
+  }
+  document.addEventListener("easel:form", ({ detail }) => tellSize(detail));
+
+  // The picture that is shown, once more through the second pass alone, with its own seed.
+  async function upscale(tab) {
+    const picture = easel.galleryOf(tab).shown();
+    if (!picture) return;
+    const file = await fetch(picture.url).catch(() => null);
+    const answer = file?.ok && await fetch("api/pictures", { method: "POST", body: await file.blob() }).catch(() => null);
+    if (!answer?.ok) return easel.showError({ message: "The picture could not be taken up." }, tab);
+    const { hash } = await answer.json();
+    waiting[tab] = { hash, width: picture.width, height: picture.height, seed: easel.galleryOf(tab).seed() };
+    document.getElementById(`${tab}_generate`).click();
+  }
+  // values: of the form's fields in their order, as Generate is about to send them.
+  function sent(tab, values) {
+    const wanted = waiting[tab];
+    delete waiting[tab];
+    if (!wanted) return values;
+    const names = Object.keys(easel.page().tabs[tab]);
+    const [, [, fields]] = facts(tab).find(([name]) => name === "hires_fix");
+    const changed = [...values];
+    const put = (name, value) => { changed[names.indexOf(name)] = value; };
+    const extensions = parsed(values[names.indexOf("extensions")]);
+    const usual = Object.fromEntries(fields.map(([field, value]) => [field, value ?? ""]));
+    extensions.hires_fix = { ...(extensions.hires_fix ?? usual), first_picture: wanted.hash };
+    put("extensions", JSON.stringify(extensions));
+    for (const name of ["width", "height", "seed"]) put(name, wanted[name]);
+    put("batch_count", 1);
+    put("batch_size", 1);
+    return changed;
+  }
+  document.addEventListener("click", (event) => {
+    const tab = event.target.closest?.("[data-upscale]")?.dataset.upscale;
+    if (tab) upscale(tab);
+  });
+  // The widget of `hires_fix.steps` and its kin.
+  const elementOf = (tab, field) => {
+    const [name, ...rest] = field.split(".");
+    const [accordion, fields] = easel.page().extensions[tab]?.[name] ?? [];
+    return document.getElementById(fields?.find(([known]) => known === rest.at(-1))?.[2] ?? accordion ?? "");
+  };
+  easel.extensions = { collected, spread, sent, elementOf };
+})();
