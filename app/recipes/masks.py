@@ -72,9 +72,7 @@ def kept_pixels(picture: Image.Image, overlay: Image.Image) -> Image.Image:
     """RGBA: the picture where it is to be kept, transparent where it is new. overlay: as in MaskPlan."""
     if overlay.size != picture.size:
         overlay = overlay.resize(picture.size)
-    kept = Image.new("RGBa", picture.size)
-    kept.paste(picture.convert("RGBA").convert("RGBa"), mask=ImageOps.invert(overlay))
-    return kept.convert("RGBA")
+    return _around(picture, overlay).convert("RGBA")
 
 
 def put_back(result: Image.Image, kept: Image.Image, region: Box | None) -> Image.Image:
@@ -90,13 +88,20 @@ def put_back(result: Image.Image, kept: Image.Image, region: Box | None) -> Imag
 
 def filled(picture: Image.Image, mask: Image.Image) -> Image.Image:
     """Masked content 'fill': the colours around the mask flow into it, from ever finer blurs. mask: mode L."""
-    around = kept_pixels(picture, mask).convert("RGBa")
+    around = _around(picture, mask)
     flowing = Image.new("RGBA", picture.size)
     for radius, times in FILL_BLURS:
         layer = around.filter(ImageFilter.GaussianBlur(radius)).convert("RGBA")
         for _ in range(times):
             flowing.alpha_composite(layer)
     return flowing.convert("RGB")
+
+
+def _around(picture: Image.Image, mask: Image.Image) -> Image.Image:
+    """Mode RGBa, colours multiplied by alpha: going through RGBA and back would round half-transparent pixels twice."""
+    around = Image.new("RGBa", picture.size)
+    around.paste(picture.convert("RGBA").convert("RGBa"), mask=ImageOps.invert(mask))
+    return around
 
 
 def latent_mask(mask: Image.Image, width: int, height: int, *, hard: bool = True) -> np.ndarray:
