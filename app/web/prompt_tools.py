@@ -38,9 +38,9 @@ def prompt_tools(made: dict[str, Any], form: Form) -> None:
     tab = form.tab
     with gr.Row(elem_id=f"{tab}_tools", elem_classes="easel-tools"):
         made["paste"] = _tool("↙", _paste_id(tab))
-        made["clear"] = _tool("🗑", f"{tab}_clear_prompt")
-        made["apply_styles"] = _tool("📋", f"{tab}_style_apply")
-        made["edit_styles"] = _tool("🖌", f"{tab}_styles_edit_button")
+        made["clear"] = _tool("⌫", f"{tab}_clear_prompt")
+        made["apply_styles"] = _tool("❐", f"{tab}_style_apply")
+        made["edit_styles"] = _tool("✎", f"{tab}_styles_edit_button")
         gr.HTML(_FOREVER.replace("TAB", tab), js_on_load=None)
     made["styles"] = widget("styles", form, multiselect=True, visible=False)
     made["styles_changed"] = gr.Button(visible="hidden", elem_id=f"{tab}_styles_changed")

@@ -86,7 +86,7 @@ easel.cards = (() => {
         this.reset();
       });
       direction.setAttribute("aria-pressed", "false");
-      const treeSwitch = button("extra_tree_view", "Folders", "🗀", () => this.showTree(this.tree.hidden));
+      const treeSwitch = button("extra_tree_view", "Folders", "☰", () => this.showTree(this.tree.hidden));
       this.treeSwitch = treeSwitch;
       const refresh = button("extra_refresh", "Look for files again", "↻", async () => {
         refresh.disabled = true;
