@@ -111,7 +111,7 @@ def _settings(made: Widgets, form: Form, models: Models) -> None:
             made["height"] = widget("height", form)
         made["swap"] = _tool("⇅", f"{form.tab}_res_switch_btn")
         if form.redraws:
-            made["detect"] = _tool("📐", f"{form.tab}_detect_image_size_btn")
+            made["detect"] = _tool("⊿", f"{form.tab}_detect_image_size_btn")
         with gr.Column(scale=3, min_width=160):
             made["batch_count"] = widget("batch_count", form)
             made["batch_size"] = widget("batch_size", form)
@@ -146,7 +146,7 @@ def _results(tab: str) -> str:
         words = "Once more through hires fix alone, with its own seed"
         sends += (
             f'<button id="{tab}_upscale" class="easel-button" type="button" data-upscale="{tab}" '
-            f'title="{words}">✨ Upscale</button>'
+            f'title="{words}">✦ Upscale</button>'
         )
     sends += f'<button id="{tab}_send_to_extras" class="easel-button" type="button" data-to-extras="{tab}">'
     sends += "Send to Extras</button>"
