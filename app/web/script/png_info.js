@@ -63,6 +63,11 @@ easel.pngInfo = (() => {
       });
       return button;
     });
+    if (isPicture) {
+      const button = make("button", { type: "button", class: "easel-button", id: "pnginfo_send_to_extras" }, "Send to Extras");
+      button.addEventListener("click", () => easel.extras.send(opened));
+      targets.push(button);
+    }
     const copy = make("button", { type: "button", class: "easel-button", id: "pnginfo_copy" }, "Copy infotext");
     copy.addEventListener("click", () => navigator.clipboard?.writeText(shown.text).then(() => say("Copied.")));
     return said ? [...targets, copy] : targets;

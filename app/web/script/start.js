@@ -65,6 +65,7 @@
       if (theme && !new URL(location).searchParams.has("__theme")) document.body.classList.toggle("dark", theme === "dark");
       easel.cards.begin();
       easel.inMemory.begin();
+    easel.extras.begin();
     }
     for (const tab of easel.tabs()) if (!begun.has(tab) && document.getElementById(`${tab}_results`)) beginTab(tab);
     if (begun.size === easel.tabs().length) observer.disconnect();
