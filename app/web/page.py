@@ -17,6 +17,7 @@ from app.schema.errors import EaselError
 from app.schema.request import parse_request
 from app.schema.settings import Settings
 from app.web.batch_routes import add_batch_route
+from app.web.extras_tab import extras_layout
 from app.web.form import FORMS
 from app.web.generate_tab import generation_layout, page_facts, quicksettings
 from app.web.handlers import wire
@@ -24,12 +25,13 @@ from app.web.model_menus import ModelMenus
 from app.web.pasting import Pasting
 from app.web.png_info_tab import png_info_layout
 from app.web.recipe_routes import add_recipe_routes
+from app.web.train_tab import train_layout
 
 UPLOADS_KEPT = (3600, 3600)
 """Seconds between sweeps, and the age at which a picture dropped on PNG Info goes."""
 LARGEST_UPLOAD = "200mb"
 _HERE = Path(__file__).parent
-_STYLES = ("style.css", "recipes.css", "cards.css", "source.css")
+_STYLES = ("style.css", "recipes.css", "cards.css", "source.css", "extras.css", "train.css")
 _SCRIPTS = (
     "form.js",
     "gallery.js",
@@ -51,6 +53,10 @@ _SCRIPTS = (
     "card_dialog.js",
     "memory.js",
     "downloads.js",
+    "extras.js",
+    "train_curve.js",
+    "train_data.js",
+    "train.js",
     "start.js",
 )
 # Plain names: a theme's own fonts may be fetched from another machine.
@@ -81,6 +87,10 @@ def mount_page(
             for form in FORMS:
                 with gr.Tab(form.label, id=form.tab, elem_id=f"tab_{form.tab}", render_children=True):
                     tabs[form.tab] = generation_layout(form, resolver.extensions)
+            with gr.Tab("Train", id="train", elem_id="tab_train"):
+                train_layout()
+            with gr.Tab("Extras", id="extras", elem_id="tab_extras"):
+                extras_layout()
             with gr.Tab("PNG Info", id="pnginfo", elem_id="tab_pnginfo"):
                 png_info_layout()
         wire(models, tabs, jobs=jobs, settings=settings, menus=menus, styles=styles, page=page)
