@@ -4,6 +4,7 @@ from app.engine.engine import BeforeGroup, Engine
 from app.engine.loader import Loader, Needs
 from app.engine.loading import Loading
 from app.engine.pipeline_manager import PipelineManager
+from app.engine.preview_shelf import PreviewShelf
 from app.engine.row import ModelChoice, Row
 from app.engine.runner import Runner
 from app.engine.scheduler import Scheduler, Waiting
@@ -18,6 +19,7 @@ __all__ = [
     "ModelChoice",
     "Needs",
     "PipelineManager",
+    "PreviewShelf",
     "Row",
     "Runner",
     "Scheduler",

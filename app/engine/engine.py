@@ -18,11 +18,12 @@ from PIL import Image
 
 from app.engine.loader import Tell
 from app.engine.pipeline_manager import PipelineManager
+from app.engine.preview_shelf import PreviewShelf
 from app.engine.row import ModelChoice, Row
 from app.engine.runner import NotFiniteUNet, Runner
 from app.engine.scheduler import Scheduler, Waiting
 from app.engine.upscaler_shelf import UpscalerShelf
-from app.models import SDXL, LoadedModel, seamless, takes_guidance_scale, thumbnail
+from app.models import SDXL, LoadedModel, seamless, takes_guidance_scale
 from app.recipes import ChangeModel, ModelFacts, Recipe, Tools, Upscale
 from app.samplers import ModelSigmas
 from app.schema.errors import EaselError, UnexpectedFailure
@@ -43,6 +44,8 @@ logger = logging.getLogger(__name__)
 
 BeforeGroup = Callable[[list[tuple[str, int, int]]], None]
 PREVIEW_INTERVAL = 0.25
+PREVIEW_SHARE = 0.05
+"""Of the time, at most, that is spent on previews: dear ones come less often."""
 LOADING_INTERVAL = 0.1
 
 
@@ -51,7 +54,7 @@ class Engine:
 
     make_recipe: from a plan to its generator of effects. before_group: is told (job, image, effects done) of each row
     before the group runs, so that a death of the process can be laid at the right door. upscalers: None keeps those on
-    the CPU. facts: infotext entries of every picture, from the flags.
+    the CPU. previews: None shows the linear map. facts: infotext entries of every picture, from the flags.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class Engine:
         scheduler: Scheduler,
         runner: Runner,
         upscalers: UpscalerShelf | None = None,
+        previews: PreviewShelf | None = None,
         before_group: BeforeGroup = lambda rows: None,
         facts: tuple[tuple[str, str], ...] = (),
         clock: Callable[[], float] = time.perf_counter,
@@ -71,6 +75,8 @@ class Engine:
         self._scheduler = scheduler
         self._runner = runner
         self._upscalers = upscalers or UpscalerShelf(torch.device("cpu"))
+        self._previews = previews or PreviewShelf(torch.device("cpu"))
+        self._previews_from = -math.inf
         self._before_group = before_group
         self._own_facts = facts
         self._clock = clock
@@ -127,6 +133,7 @@ class Engine:
     def lend(self) -> None:
         """Frees the device for a training; no picture is in flight. The next one brings its model back."""
         self._upscalers.clear()
+        self._previews.clear()
         self._pipelines.lend()
 
     def enlarged(
@@ -162,6 +169,7 @@ class Engine:
         """Drops all rows and gives the memory back."""
         self._drop(list(self._rows.values()))
         self._upscalers.clear()
+        self._previews.clear()
         self._pipelines.release()
 
     def step(self) -> list[RowEvent]:
@@ -298,8 +306,10 @@ class Engine:
         row.told = row.call
         steps = row.resolved.request.steps
         advanced = RowAdvanced(plan.job, plan.image, row.call, row.calls, row.step + 1, steps, seconds)
-        if plan.job in self._watched and self._clock() - row.previewed >= PREVIEW_INTERVAL:
-            return [advanced, *self._preview(row)]
+        if plan.job in self._watched:
+            now = self._clock()
+            if now - row.previewed >= PREVIEW_INTERVAL and now >= self._previews_from:
+                return [advanced, *self._preview(row, now)]
         return [advanced]
 
     def _of_precision(self, row: Row) -> tuple[tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]]:
@@ -316,17 +326,19 @@ class Engine:
             )
         return tuple(facts), tuple(row.notices.items())
 
-    def _preview(self, row: Row) -> list[RowEvent]:
+    def _preview(self, row: Row, now: float) -> list[RowEvent]:
         model = self._pipelines.kept(row.choice)
         if row.denoised is None or model is None:
             return []
-        row.previewed = self._clock()
+        row.previewed = now
         try:
-            image = thumbnail(row.denoised, model.preview)
+            image = self._previews.picture(row.denoised, model)
         except Exception:
             logger.exception("Job %s, picture %d cannot be previewed", row.plan.job, row.plan.image)
             row.previewed = math.inf
             return []
+        ended = self._clock()
+        self._previews_from = ended + (ended - now) * (1 / PREVIEW_SHARE - 1)
         return [RowPreviewed(row.plan.job, row.plan.image, row.step + 1, image.width, image.height, image.tobytes())]
 
     def _end_skipped(self) -> list[RowEvent]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.extension_host import ExtensionHost
@@ -30,11 +31,21 @@ CARD_SHARE = 0.75
 """Of the machine's memory and of a graphics card's: what models may take. The rest is for pictures in work."""
 
 
-def make_engine(options: LaunchOptions, extensions: ExtensionHost, blobs: Blobs, before_group: BeforeGroup) -> Engine:
-    """The engine on the device that the flags name; called on the engine's thread. Imports torch."""
+def make_engine(
+    options: LaunchOptions,
+    extensions: ExtensionHost,
+    blobs: Blobs,
+    before_group: BeforeGroup,
+    *,
+    preview_decoders: Callable[[], Sequence[Path]] = lambda: (),
+) -> Engine:
+    """The engine on the device that the flags name; called on the engine's thread. Imports torch.
+
+    preview_decoders: files that live previews are to be decoded with, none for the cheap way.
+    """
     # Late on purpose: the page answers before torch is imported.
     from app.engine import Engine as TorchEngine  # noqa: PLC0415
-    from app.engine import Loading, PipelineManager, Runner, Scheduler, Tier, UpscalerShelf  # noqa: PLC0415
+    from app.engine import Loading, PipelineManager, PreviewShelf, Runner, Scheduler, Tier, UpscalerShelf  # noqa: PLC0415
     from app.language import Tokenizer  # noqa: PLC0415
     from app.models import choose_device, eight_bit_format, host_memory, memory_of  # noqa: PLC0415
     from app.networks import NetworkSet  # noqa: PLC0415
@@ -76,6 +87,7 @@ def make_engine(options: LaunchOptions, extensions: ExtensionHost, blobs: Blobs,
         scheduler=Scheduler(),
         runner=Runner(tokenizer, pipelines.offload),
         upscalers=UpscalerShelf(device, pipelines.offload),
+        previews=PreviewShelf(device, preview_decoders),
         before_group=before_group,
         facts=(("FP8 weight", "Enable"),) if options.unet_in_fp8 else (),
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 from app.cli.folders import folders_of
 from app.extension_host import ExtensionHost
 from app.extras import Extras, ExtrasRecords
-from app.files import Blobs, Downloads, Folders, Images, ModelLibrary, recommended
+from app.files import VAE_APPROXIMATION, Blobs, Downloads, Folders, Images, ModelLibrary, recommended
 from app.hooks import Registry
 from app.jobs import (
     AddHashes,
@@ -96,7 +96,8 @@ def open_workshop(options: LaunchOptions) -> Iterator[Workshop]:
             models=dict(registry.owners("register_controls")),
         )
         lease = DeviceLease(DeviceSharing(options))
-        make = functools.partial(make_engine, options, extensions, blobs)
+        decoders = functools.partial(preview_decoders, settings, library)
+        make = functools.partial(make_engine, options, extensions, blobs, preview_decoders=decoders)
         worker = Worker(store, bus, writer, inflight, make, lease=lease)
         styles = styles_of(options, folders)
         resolver = resolver_of(options, library, settings, styles, blobs.require, registry)
@@ -132,6 +133,13 @@ def starting_request(resolver: Resolver, checkpoint: str = "") -> GenerationRequ
     """What a fresh form holds: neutral values under what the checkpoint ("": the one to be chosen) asks for."""
     file = resolver.checkpoint(checkpoint)
     return GenerationRequest(checkpoint=checkpoint, **recommended(file))
+
+
+def preview_decoders(settings: Settings, library: ModelLibrary) -> list[Path]:
+    """The decoders for live previews, where the site wants its previews decoded."""
+    if settings.values().show_progress_type != "TAESD":
+        return []
+    return [file.path for file in library.list(VAE_APPROXIMATION) if file.problem is None]
 
 
 def settings_of(folders: Folders) -> Settings:

@@ -118,6 +118,10 @@ class SettingValues(BaseModel):
     send_seed: Annotated[bool, Control("Send the seed along with a picture")] = True
     send_size: Annotated[bool, Control("Send the size along with a picture")] = True
     live_previews_enable: Annotated[bool, Control("Show live previews")] = True
+    show_progress_type: Annotated[
+        Literal["Approx cheap", "TAESD"],
+        Control("Live previews are made by", "TAESD: sharper and slower, where its decoder lies in models/VAE-approx"),
+    ] = "Approx cheap"
 
 
 FACTORY = SettingValues()
