@@ -14,7 +14,6 @@ from app.files import EMBEDDING, HYPERNETWORK, LORA, ModelFile, ModelLibrary
 from app.files.hashes import ADDNET, SHA256
 from app.files.network_facts import EmbeddingFacts
 from app.files.recognise import SDXL, SDXL_REFINER
-from app.files.recognise import SDXL, SDXL_REFINER
 from app.language import (
     LORA_KINDS,
     LearnedWord,
