@@ -73,6 +73,7 @@ class Hashes:
         self._lock = threading.Lock()
         self._known: dict[tuple[Identity, str], str] = {}
         self._index_read = False
+        self._at_work: dict[tuple[Identity, str], threading.Lock] = {}
         self._closing = threading.Event()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="hashes")
 
@@ -91,9 +92,18 @@ class Hashes:
         Raises ModelChanged when the file is not what was listed, BrokenModelFile when it cannot be read,
         CancelledError once `cancelled()` is true.
         """
-        known = self.known.get((file.identity, algorithm))
+        key = file.identity, algorithm
+        known = self.known.get(key)
         if known is not None:
             return known
+        # Who asks for what another thread is reading already waits for it: the file is read once.
+        with self._at_work.setdefault(key, threading.Lock()):
+            try:
+                return self.known.get(key) or self._read(file, algorithm, cancelled)
+            finally:
+                self._at_work.pop(key, None)
+
+    def _read(self, file: ModelFile, algorithm: str, cancelled: Cancelled | None) -> str:
         try:
             value = _computed(file, algorithm, cancelled)
             changed = not file.folder and Identity.of(file.path) != file.identity

@@ -2,7 +2,7 @@
 
 from app.jobs.bus import Bus, Told
 from app.jobs.engine import BeforeGroup, Engine, MakeEngine
-from app.jobs.hashing import AddHashes
+from app.jobs.hashing import AddHashes, HashAhead
 from app.jobs.inflight import Inflight
 from app.jobs.job import Job
 from app.jobs.jobs import Jobs
@@ -32,6 +32,7 @@ __all__ = [
     "DataFolderLock",
     "DeviceLease",
     "Engine",
+    "HashAhead",
     "Holder",
     "Inflight",
     "Job",

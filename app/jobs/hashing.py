@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 
-from app.files import CHECKPOINT, VAE, ModelLibrary
+from app.files import CHECKPOINT, LORA, VAE, ModelFile, ModelLibrary
 from app.jobs.job import Job
 from app.jobs.networks import hashed
 from app.jobs.store import Store
@@ -20,6 +20,24 @@ def lacks_hashes(resolved: ResolvedRequest) -> bool:
     return any(
         one.checkpoint.sha256 is None or not all(use.hash for use in one.networks) for one in resolved.all_passes
     )
+
+
+@dataclass(frozen=True)
+class HashAhead:
+    """Given to Jobs: a submitted request's files are hashed in the background, so that its first picture finds them."""
+
+    library: ModelLibrary
+
+    def __call__(self, resolved: ResolvedRequest) -> None:
+        """Begins with what is not known yet, and returns at once."""
+        for one in resolved.all_passes:
+            files = [(CHECKPOINT, one.checkpoint), (VAE, one.vae)]
+            wanted = [(kind, file) for kind, file in files if file is not None and file.sha256 is None]
+            wanted += [(LORA, use.file) for use in one.networks if use.kind == LORA and not use.hash]
+            for kind, file in wanted:
+                entry = _entry(self.library, file, kind)
+                if entry is not None:
+                    self.library.hash_later(entry)
 
 
 @dataclass(frozen=True)
@@ -52,8 +70,7 @@ class AddHashes:
     def _hashed(self, file: FileIdentity, kind: str) -> FileIdentity:
         if file.sha256 is not None:
             return file
-        wanted = (file.path, file.size, file.mtime_ns)
-        entry = next((entry for entry in self.library.list(kind) if entry.identity == wanted), None)
+        entry = _entry(self.library, file, kind)
         if entry is None:
             return file
         try:
@@ -61,3 +78,9 @@ class AddHashes:
         except EaselError as error:
             logger.warning("No hash for the infotext: %s", error)
             return file
+
+
+def _entry(library: ModelLibrary, file: FileIdentity, kind: str) -> ModelFile | None:
+    """The library's entry of a file that is still what it was when the job was submitted."""
+    wanted = (file.path, file.size, file.mtime_ns)
+    return next((entry for entry in library.list(kind) if entry.identity == wanted), None)

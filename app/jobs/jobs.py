@@ -29,14 +29,23 @@ Resolve = Callable[[GenerationRequest], ResolvedRequest]
 
 
 class Jobs:
-    """folder: the data folder, to which the paths of pictures are relative."""
+    """folder: the data folder, to which the paths of pictures are relative. submitted: told each new job's request."""
 
-    def __init__(self, folder: Path, store: Store, bus: Bus, worker: Worker, resolve: Resolve) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        store: Store,
+        bus: Bus,
+        worker: Worker,
+        resolve: Resolve,
+        submitted: Callable[[ResolvedRequest], None] = lambda resolved: None,
+    ) -> None:
         self._folder = folder
         self._store = store
         self._bus = bus
         self._worker = worker
         self._resolve = resolve
+        self._submitted = submitted
 
     def submit(self, request: GenerationRequest, owner: str) -> Job:
         """Stores the request with all that could drift resolved; it is on the disk when this returns.
@@ -45,6 +54,7 @@ class Jobs:
         """
         job = self._store.add(owner, request, self._resolve(request))
         self._worker.wake()
+        self._submitted(job.resolved)
         return job
 
     def get(self, id: str, owner: str | None = None) -> Job:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import functools
 import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 from app.cli.folders import folders_of
-from app.extension_host import ExtensionHost
+from app.extension_host import BUILT_IN, ExtensionHost
 from app.extras import Extras, ExtrasRecords
 from app.files import VAE_APPROXIMATION, Blobs, Downloads, Folders, Images, ModelLibrary, recommended
 from app.hooks import Registry
@@ -21,6 +21,7 @@ from app.jobs import (
     Bus,
     DataFolderLock,
     DeviceLease,
+    HashAhead,
     Inflight,
     Jobs,
     PicturesBySettings,
@@ -36,7 +37,7 @@ from app.launch.engine import Precision, make_engine
 from app.launch.training import DeviceSharing, make_trainings
 from app.schema.flags import LaunchOptions
 from app.schema.request import GenerationRequest
-from app.schema.settings import Settings
+from app.schema.settings import Settings, SettingValues
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def open_workshop(options: LaunchOptions) -> Iterator[Workshop]:
         closing.callback(library.close)
         registry = Registry()
         places = dict.fromkeys((folders.program / "extensions", folders.data / "extensions"))
-        extensions = ExtensionHost(places, registry)
+        extensions = ExtensionHost(places, registry, disabled_extensions(places, settings.values()))
         extensions.load()
         images = Images(folders)
         bus = Bus()
@@ -101,7 +102,14 @@ def open_workshop(options: LaunchOptions) -> Iterator[Workshop]:
         worker = Worker(store, bus, writer, inflight, make, lease=lease)
         styles = styles_of(options, folders)
         resolver = resolver_of(options, library, settings, styles, blobs.require, registry)
-        jobs = Jobs(folders.data, store, bus, worker, resolver)
+        jobs = Jobs(
+            folders.data,
+            store,
+            bus,
+            worker,
+            resolver,
+            submitted=HashAhead(library) if not options.no_hashing else lambda resolved: None,
+        )
         worker.start()
         closing.callback(worker.close)
         trainings, close_trainings = make_trainings(options, folders, library, resolver, bus, worker, lease)
@@ -140,6 +148,15 @@ def preview_decoders(settings: Settings, library: ModelLibrary) -> list[Path]:
     if settings.values().show_progress_type != "TAESD":
         return []
     return [file.path for file in library.list(VAE_APPROXIMATION) if file.problem is None]
+
+
+def disabled_extensions(places: Iterable[Path], values: SettingValues) -> set[str]:
+    """Names of those that the site's settings leave out."""
+    if values.disable_all_extensions == "none":
+        return set(values.disabled_extensions)
+    there = {folder.name for place in places for folder in place.glob("*")}
+    kept = set(BUILT_IN) if values.disable_all_extensions == "extra" else set()
+    return there - kept | set(values.disabled_extensions)
 
 
 def settings_of(folders: Folders) -> Settings:

@@ -147,3 +147,25 @@ def test_a_diffusers_folder_has_a_hash_that_follows_its_files(folders: Folders) 
     after = library.hash(library.list(CHECKPOINT)[0])
     assert len(before) == len(after) == 64
     assert before != after
+
+
+def test_two_who_ask_for_a_hash_at_once_read_the_file_once(folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_safetensors(folders.checkpoints[0] / "a.safetensors", making.SD1)
+    library = ModelLibrary(folders)
+    file = library.find("a")
+    begun, go_on, reads = threading.Event(), threading.Event(), []
+
+    def slow(path: Path, **options: object) -> str:
+        reads.append(path)
+        begun.set()
+        go_on.wait(10)
+        return sha256_of(path)
+
+    monkeypatch.setattr(hashes_module, "sha256_of", slow)
+    first = library.hash_later(file)
+    begun.wait(10)
+    second = threading.Thread(target=library.hash, args=(file,))
+    second.start()
+    go_on.set()
+    second.join(10)
+    assert (first.result(10), reads) == (sha256_of(file.path), [file.path])

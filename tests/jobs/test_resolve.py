@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.files import Folders, ModelLibrary
-from app.jobs.hashing import AddHashes
+from app.jobs.hashing import AddHashes, HashAhead
 from app.jobs.resolve import LARGEST_DRAWN_SEED, Resolver, draw_seed
 from app.jobs.store import Store
 from app.language import Style
@@ -212,3 +212,20 @@ def test_a_checkpoint_that_lacks_a_part_is_no_default_while_there_is_a_whole_one
     resolver = Resolver(ModelLibrary(folders), precision=as_fp32)
     assert resolver(GenerationRequest()).checkpoint_name == "starter"
     assert resolver(GenerationRequest(checkpoint="a")).checkpoint_name == "a"
+
+
+def test_a_submitted_requests_files_are_hashed_in_the_background(folders: Folders) -> None:
+    library = ModelLibrary(folders)
+    resolved = Resolver(library, precision=as_fp32)(GenerationRequest())
+    HashAhead(library)(resolved)
+    library.hashes.later(lambda closing: "").result(timeout=10)  # one thread: what was asked before is done
+    assert library.find("first").sha256 == hashlib.sha256(Path(resolved.checkpoint.path).read_bytes()).hexdigest()
+
+
+def test_what_is_hashed_already_is_not_read_again(folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
+    library = ModelLibrary(folders)
+    library.hash(library.find("first"))
+    begun: list[object] = []
+    monkeypatch.setattr(library, "hash_later", begun.append)
+    HashAhead(library)(Resolver(library, precision=as_fp32)(GenerationRequest(checkpoint="first")))
+    assert begun == []
