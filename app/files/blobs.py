@@ -25,8 +25,8 @@ from app.schema.errors import BlobNotFound, InvalidImage
 PICTURE_FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "BMP")
 MOST_BYTES = 100_000_000
 MOST_PIXELS = 100_000_000
-# A blob is put before the request that names it is stored: until then nothing else says that it lives.
-GRACE_SECONDS = 3600.0
+# A page keeps pictures and masks by their hashes from one visit to the next, before any request names them.
+GRACE_SECONDS = 30 * 86_400.0
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 
