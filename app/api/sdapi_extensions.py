@@ -28,6 +28,7 @@ HIRES: Mapping[str, str] = {
 HIRES_OPTIONS: Mapping[str, str] = {
     "hires_fix_refiner_pass": "refiner_pass",
     "token_merging_ratio_hr": "token_merging_ratio",
+    "save_images_before_highres_fix": "save_first",
 }
 REFINER_OPTIONS: Mapping[str, str] = {"refiner_switch_by_sample_steps": "by_steps"}
 """A1111's options that are values here; a request gives them in override_settings."""

@@ -28,6 +28,7 @@ from app.recipes import ChangeModel, ModelFacts, Recipe, Tools, Upscale
 from app.samplers import ModelSigmas
 from app.schema.errors import EaselError, UnexpectedFailure
 from app.schema.events import (
+    BesidePicture,
     Loading,
     ModelLoading,
     RowAdvanced,
@@ -294,13 +295,13 @@ class Engine:
         plan = row.plan
         if row.picture is not None:
             self._drop([row])
-            channels, height, width = row.picture.pixels.shape
-            rgb = row.picture.pixels.permute(1, 2, 0).contiguous().numpy().tobytes()
-            assert channels == 3
+            width, height, rgb = _rgb(row.picture.pixels)
             facts, notices = self._of_precision(row)
             facts = (*row.picture.facts, *facts)
             partial = row.picture.partial
-            return [RowFinished(plan.job, plan.image, width, height, rgb, partial, facts, notices, row.seconds)]
+            beside = tuple(BesidePicture(name, *_rgb(pixels)) for name, pixels in row.picture.beside)
+            done = RowFinished(plan.job, plan.image, width, height, rgb, partial, facts, notices, row.seconds, beside)
+            return [done]
         if row.call == row.told:
             return []
         row.told = row.call
@@ -429,6 +430,13 @@ def _tiled(model: LoadedModel, tiling: bool) -> Iterator[None]:
     finally:
         if undo is not None:
             undo()
+
+
+def _rgb(pixels: torch.Tensor) -> tuple[int, int, bytes]:
+    """[3, H, W] uint8 as width, height and the bytes of its rows."""
+    channels, height, width = pixels.shape
+    assert channels == 3
+    return width, height, pixels.permute(1, 2, 0).contiguous().numpy().tobytes()
 
 
 def _each(group: Sequence[Row], act: Callable[[Row], None]) -> dict[Row, Exception]:

@@ -11,8 +11,10 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import PurePosixPath
 from typing import Protocol
 
 from app.jobs.bus import Told
@@ -198,10 +200,19 @@ class Writer:
                 continue
             try:
                 self._files.write(path, finished, infotext)
+                self._write_beside(path, finished, infotext)
                 return ready
             except FileExistsError:
                 self._store.give_back(plan.job, plan.image)
         raise CannotWrite("No file name is left for the picture.", hint="Empty the output folder or choose another.")
+
+    def _write_beside(self, path: str, finished: RowFinished, infotext: str) -> None:
+        """Steps on the way, under the picture's name and their own; one that stands there already stays."""
+        place = PurePosixPath(path)
+        for name, width, height, rgb in finished.beside:
+            step = finished._replace(width=width, height=height, rgb=rgb)
+            with suppress(FileExistsError):
+                self._files.write(str(place.with_stem(f"{place.stem}-{name}")), step, infotext)
 
     def _failed(self, event: RowFailed) -> None:
         work = self._work.get(event.job)

@@ -90,12 +90,14 @@ class Skip(Exception):
 class Picture(NamedTuple):
     """What a recipe returns.
 
-    pixels: [3, H, W] uint8. partial: ended early by Skip. facts: infotext entries that only the run knows.
+    pixels: [3, H, W] uint8. partial: ended early by Skip. facts: infotext entries that only the run knows. beside:
+    steps on the way that are to be saved, too: the end of the file's name, and pixels.
     """
 
     pixels: Tensor
     partial: bool
     facts: tuple[tuple[str, str], ...] = ()
+    beside: tuple[tuple[str, Tensor], ...] = ()
 
 
 Recipe = Generator[Effect, Any, Picture]

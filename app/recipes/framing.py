@@ -27,7 +27,7 @@ class Box(NamedTuple):
 
 
 def inner_size(picture: tuple[int, int], width: int, height: int, mode: int = JUST_RESIZE) -> tuple[int, int]:
-    """(width, height) to which a picture of such a size is scaled on its way into the frame, before cutting, filling."""
+    """(width, height) to which a picture of such a size is scaled on its way into the frame, before cutting."""
     if mode == JUST_RESIZE:
         return width, height
     wider = width * picture[1] > picture[0] * height

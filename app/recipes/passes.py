@@ -46,7 +46,8 @@ class Drawn(NamedTuple):
     """What a pass comes to.
 
     latent: [1, C, h, w]. partial: ended early by Skip. facts: as a Picture's. finishing: what is done to the decoded
-    pixels. pixels: [3, H, W] uint8, finished, where a stage has decoded the latent; then they count.
+    pixels. pixels: [3, H, W] uint8, finished, where a stage has decoded the latent; then they count. beside: as a
+    Picture's.
     """
 
     latent: Tensor
@@ -54,6 +55,7 @@ class Drawn(NamedTuple):
     facts: tuple[tuple[str, str], ...] = ()
     finishing: Callable[[Tensor], Tensor] | None = None
     pixels: Tensor | None = None
+    beside: tuple[tuple[str, Tensor], ...] = ()
 
 
 Drawing = Generator[Effect, Any, Drawn]
@@ -82,7 +84,7 @@ def with_stages(draw: Draw, stages: Iterable[tuple[str, Stage]]) -> Callable[[Im
         drawn = yield from draw(image, tools, Pass())
         drawn = yield from decoded(drawn)
         assert drawn.pixels is not None
-        return Picture(drawn.pixels, drawn.partial, drawn.facts)
+        return Picture(drawn.pixels, drawn.partial, drawn.facts, drawn.beside)
 
     return recipe
 

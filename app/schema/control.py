@@ -18,7 +18,8 @@ class Control(NamedTuple):
     api: the field's name in /sdapi/v1. infotext: its key in the 'parameters' text; two fields whose keys end in -1 and
     -2 stand there as one size ("Size-1" and "Size-2" as `Size: 512x768`).
     change_cost: 0 free ... 10 reloads a model; orders the axes of grids. holds: of an extension's text, 'prompt' or
-    'negative_prompt' (styles are merged in, comments left out) or 'picture' (the hash of one).
+    'negative_prompt' (styles are merged in, comments left out), 'picture' (the hash of one) or 'saving' (no picture
+    depends on it).
     """
 
     label: str

@@ -177,6 +177,15 @@ class RowPreviewed(NamedTuple):
     rgb: bytes
 
 
+class BesidePicture(NamedTuple):
+    """A step on the way to a picture, to be saved beside it. name: the end of its file's name. rgb: bytes."""
+
+    name: str
+    width: int
+    height: int
+    rgb: bytes
+
+
 class RowFinished(NamedTuple):
     """Engine to worker: a picture, RGB bytes of width x height.
 
@@ -193,6 +202,7 @@ class RowFinished(NamedTuple):
     facts: tuple[tuple[str, str], ...]
     notices: tuple[tuple[str, str], ...]
     seconds: float
+    beside: tuple[BesidePicture, ...] = ()
 
 
 class RowFailed(NamedTuple):

@@ -119,6 +119,15 @@ class HiresFix(BaseModel):
             "Refiner works in the", choices="refiner_passes", api="hires_fix_refiner_pass", infotext="Hires refiner"
         ),
     ] = "second pass"
+    save_first: Annotated[
+        bool,
+        Control(
+            "Save the first pass, too",
+            "beside the picture",
+            api="save_images_before_highres_fix",
+            holds="saving",
+        ),
+    ] = False
     first_picture: Annotated[str | None, Field(pattern="^[0-9a-f]{64}$"), Control("First picture", holds="picture")] = (
         None
     )

@@ -51,6 +51,10 @@ _INTERPOLATIONS: dict[str, tuple[str, bool]] = dict(
 )
 
 
+BEFORE = "before-highres-fix"
+"""How A1111 ends the name of a first pass that is saved."""
+
+
 class _Begun(NamedTuple):
     """Where the second pass starts: with a latent or with pixels [3, H, W] uint8."""
 
@@ -72,7 +76,7 @@ def hires(inner: Draw, image: ImagePlan, tools: Tools, passing: Pass) -> Drawing
         first = yield from inner(alone, tools.between(0, second_calls), passing)
         if first.partial:
             return first
-        begun = _Begun(first.latent, None)
+        begun = _Begun(first.latent, (yield Decode(first.latent)) if values.save_first else None)
     else:
         begun = _Begun(None, _pixels(tools, values.first_picture))
     size = _size(values, begun, image)
@@ -80,7 +84,10 @@ def hires(inner: Draw, image: ImagePlan, tools: Tools, passing: Pass) -> Drawing
         latent, model = yield from _enlarged(values, size, begun, image, tools)
         passing = Pass(latent=_cut(latent, size, model.pixels_per_latent), calls_before=first_calls)
         later = replace(tools.between(first_calls if first else 0, 0), model=model)
-        return (yield from inner(image._replace(resolved=second), later, passing))
+        drawn = yield from inner(image._replace(resolved=second), later, passing)
+        if first is not None and values.save_first and begun.pixels is not None:
+            drawn = drawn._replace(beside=((BEFORE, begun.pixels),))
+        return drawn
     except Skip:
         if first is None:
             raise

@@ -118,6 +118,14 @@ def test_a_skip_while_the_first_pass_is_decoded_ends_with_its_picture(folder: Pa
     assert (picture.partial, picture.width) == (True, 64)
 
 
+def test_a_first_pass_to_be_saved_comes_with_the_picture(folder: Path) -> None:
+    events = Atelier(folder).draw(extensions={"hires_fix": {"upscale_by": 1.5, "save_first": True}})
+    [beside] = finished(events)[0].beside
+    plain = finished(Atelier(folder).draw())[0]
+    assert (beside.name, beside.width, beside.height) == ("before-highres-fix", 64, 64)
+    assert beside.rgb == plain.rgb
+
+
 def test_a_plan_is_the_whole_truth(folder: Path) -> None:
     """What is stored says every file and text of every pass."""
     resolved = Atelier(folder).resolver(

@@ -6,14 +6,17 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from PIL import Image
 
+from app.files import read_infotext
 from app.jobs import Bus, Told, database
 from app.jobs.database import Database, on_network_drive
 from app.jobs.expand import expand
 from app.jobs.progress import ProgressMeter
-from app.schema.events import Preview, Progress, RowAdvanced
+from app.schema.events import BesidePicture, Preview, Progress, RowAdvanced, RowFinished
 from app.schema.infotext import picture_entries
-from tests.jobs.workplace import request, resolve
+from tests.jobs.fake_engine import FakeEngine, Row
+from tests.jobs.workplace import Workplace, request, resolve
 
 
 def test_seeds_rise_over_count_and_size() -> None:
@@ -195,3 +198,21 @@ def test_on_a_network_drive_the_database_keeps_a_rollback_journal(
     there.close()
     mounts[1].fstype = "fuseblk"
     assert not on_network_drive(tmp_path / "b")
+
+
+def test_a_step_on_the_way_is_saved_beside_its_picture(tmp_path: Path) -> None:
+    class TwoPasses(FakeEngine):
+        def _finish(self, row: Row) -> RowFinished:
+            return super()._finish(row)._replace(beside=(BesidePicture("before-highres-fix", 2, 1, bytes(6)),))
+
+    place = Workplace(tmp_path, TwoPasses)
+    place.worker.start()
+    try:
+        job = place.jobs.wait(place.jobs.submit(request(), "ann").id)
+        file = place.jobs.image_file(job.id, 0)
+        beside = file.with_stem(f"{file.stem}-before-highres-fix")
+        assert Image.open(beside).size == (2, 1)
+        assert read_infotext(beside.read_bytes()) == job.images[0].infotext
+        assert len(job.images) == 1
+    finally:
+        place.close()

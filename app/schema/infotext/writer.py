@@ -189,11 +189,24 @@ def _extension_entries(plan: ImagePlan, models: Models) -> Entries:
         written = {key: values[field] for key, field in said.items() if key not in silent}
         entries |= {key: value for key, value in written.items() if isinstance(value, str | int | float)}
         rest = {field: value for field, value in values.items() if field not in said.values()}
+        rest = _telling(model, rest) if model is not None else rest
         if rest or not written:  # that it is named at all counts
             unsaid[name] = rest
     if unsaid:
         entries[EXTENSION_SETTINGS] = json.dumps(unsaid)
     return entries
+
+
+def _telling(model: type[BaseModel], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that are not as they are anyway, and that the picture depends on."""
+    controls = controls_of(model)
+    found = {}
+    for field, value in values.items():
+        saving = field in controls and controls[field].holds == "saving"
+        usual = field in model.model_fields and value == model.model_fields[field].default
+        if not (saving or usual):
+            found[field] = value
+    return found
 
 
 def _said(model: type[BaseModel], values: Mapping[str, Any], taken: Collection[str]) -> dict[str, str]:

@@ -162,6 +162,17 @@ def test_a_latent_of_another_family_is_refused_and_an_image_upscaler_goes_on() -
     assert (sizes.height, sizes.width) == (64, 64)
 
 
+@pytest.mark.parametrize(("upscaler", "decoded"), [("Latent", 2), ("Lanczos", 2)])
+def test_the_first_pass_can_be_saved_beside_the_picture(upscaler: str, decoded: int) -> None:
+    driver = Driver()
+    picture = driver.run(RECIPE, two_passes(upscaler=upscaler, save_first=True))
+    [(name, pixels)] = picture.beside
+    assert (name, tuple(pixels.shape)) == ("before-highres-fix", (3, 32, 32))
+    assert picture.pixels.shape == (3, 64, 64)
+    assert len(driver.of(Decode)) == decoded
+    assert Driver().run(RECIPE, two_passes(upscaler=upscaler)).beside == ()
+
+
 def test_a_request_that_does_not_name_it_is_drawn_once() -> None:
     driver = Driver()
     driver.run(RECIPE, plan(resolved()))
