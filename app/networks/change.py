@@ -19,6 +19,8 @@ Shapes = Mapping[str, Shape]
 LARGEST_RANK = 4096
 MAGNITUDES = ("dora", "magnitude")
 """Parts with DoRA's lengths: LyCORIS' and PEFT's."""
+_NOT_PLAIN = frozenset(("mid", "bias", *MAGNITUDES))
+"""Parts that make more of a LoRA than the product of two matrices."""
 
 
 class Kind(Protocol):
@@ -67,10 +69,11 @@ class Change:
         return self._on(weight, parts, strength, rank)
 
     def _on(self, weight: Tensor, parts: Parts, strength: float, rank: int | None) -> Tensor:
-        plain = "up" in parts and not {"mid", "bias", *MAGNITUDES} & parts.keys()
-        if plain and weight.is_contiguous():
+        if "up" in parts and _NOT_PLAIN.isdisjoint(parts) and weight.is_contiguous():
             up, down = parts["up"].flatten(1), parts["down"].flatten(1)
-            weight.view(weight.shape[0], -1).addmm_(up[:, :rank], down[:rank], alpha=self.scale * strength)
+            if rank is not None:
+                up, down = up[:, :rank], down[:rank]
+            weight.flatten(1).addmm_(up, down, alpha=self.scale * strength)
             return weight
         delta = self.kind.delta(parts, weight).reshape(weight.shape) * self.scale
         if "bias" in parts:

@@ -26,6 +26,7 @@ from app.networks.keys import Layers, Targets, layers_of, split_key
 from app.networks.lora import LORA
 from app.networks.lycoris import FULL, FULL_BIAS, GLORA, IA3, LOHA, LOKR, LORA_BIAS, NORM, NORM_BIAS
 from app.networks.network import Report
+from app.networks.numbers import Numbers
 from app.networks.orthogonal import BOFT, OFT, PEFT_OFT
 from app.schema.errors import UnsupportedModel
 
@@ -80,7 +81,7 @@ class FilePatch:
     def __init__(self, file: Weights, name: str, layers: Callable[[LoadedModel], Layers] = layers_of) -> None:
         """Reads names and shapes. Raises UnsupportedModel for a rank beyond all reason."""
         self.name = name
-        self._file = file
+        self._numbers = Numbers(file)
         self._names = layers
         self.fingerprint = fingerprint("lora", file.identity)
         shaped = {key: _Shaped(shape) for key, shape in file.shapes.items()}
@@ -179,7 +180,7 @@ class FilePatch:
 
     def _scale(self, layer: _Layer) -> float | None:
         """Factor of the change: what the file says, else alpha / rank, else 1; None for a number that is none."""
-        values = {part: self._number(layer.keys[part]) for part in _SCALARS if part in layer.keys}
+        values = {part: self._numbers.number(layer.keys[part]) for part in _SCALARS if part in layer.keys}
         if "scale" in values:
             return values["scale"]
         rank = _rank(layer)
@@ -192,12 +193,6 @@ class FilePatch:
             return None if alpha is None else alpha / rank
         return _said_scale(self._scales, layer.name, rank)
 
-    def _number(self, key: str) -> float | None:
-        if math.prod(self._file.shapes[key]) != 1:
-            return None
-        number = float(self._file.tensor(key).float())
-        return number if math.isfinite(number) else None
-
     def _parts(self, layer: _Layer, device: torch.device) -> Parts:
         left_out = _NOT_OF_WEIGHTS if layer.kind in (OFT, BOFT) else (*_NOT_OF_WEIGHTS, "alpha")
         return {part: self._read(key, device) for part, key in layer.keys.items() if part not in left_out}
@@ -206,7 +201,7 @@ class FilePatch:
         return {part: self._read(layer.keys[part], device)}
 
     def _read(self, key: str, device: torch.device) -> Tensor:
-        return self._file.tensor(key).to(device).float()
+        return self._numbers.tensor(key, device).float()
 
 
 def _layers(file: Weights) -> tuple[tuple[_Layer, ...], tuple[str, ...]]:

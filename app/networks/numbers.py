@@ -1,0 +1,59 @@
+"""Numbers: the tensors of a network's file, quickly: thousands of small ones, each a view of one mapping.
+
+Knows where tensors lie, not what they are for. Shares the file's pages; reads nothing before it is used.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from app.models.weights import WeightFile, Weights
+from app.schema.errors import BrokenModelFile
+
+_CPU = torch.device("cpu")
+
+
+class Numbers:
+    """Of one open file. Where it is no safetensors file, or oddly laid out, its own reader answers."""
+
+    def __init__(self, file: Weights) -> None:
+        """Raises BrokenModelFile for a file that cannot be mapped."""
+        self._file = file
+        self._places = file.header.tensors if isinstance(file, WeightFile) else {}
+        self._flat: dict[torch.dtype, Tensor] = {}
+        self._bytes: Tensor | None = None
+        if isinstance(file, WeightFile):
+            try:
+                storage = torch.UntypedStorage.from_file(str(file.path), shared=False, nbytes=file.header.size)
+            except RuntimeError as error:
+                raise BrokenModelFile(f"{file.path.name} cannot be read: {error}.") from error
+            self._bytes = torch.empty(0, dtype=torch.uint8).set_(storage)
+
+    def tensor(self, key: str, device: torch.device) -> Tensor:
+        """The tensor in the file's own type. Raises KeyError for a name that is not there."""
+        place, dtype = self._places.get(key), self._file.dtypes[key]
+        if place is None or self._bytes is None or place.begin % dtype.itemsize:
+            return self._file.tensor(key).to(device)
+        flat = self._flat.get(dtype)
+        if flat is None:
+            whole = self._bytes.numel() - self._bytes.numel() % dtype.itemsize
+            flat = self._flat[dtype] = self._bytes[:whole].view(dtype)
+        shape = place.shape
+        strides = (shape[1], 1) if len(shape) == 2 else _strides(shape)
+        found = flat.as_strided(shape, strides, place.begin // dtype.itemsize)
+        return found if device.type == "cpu" else found.to(device)
+
+    def number(self, key: str) -> float | None:
+        """A tensor of one number; None for one of more, and for what is not finite."""
+        if math.prod(self._file.shapes[key]) != 1:
+            return None
+        number = float(self.tensor(key, _CPU))
+        return number if math.isfinite(number) else None
+
+
+def _strides(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Of a contiguous tensor."""
+    return tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
