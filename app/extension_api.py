@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from app.hooks import hook
+from app.hooks import Command, Tab, hook
 from app.schema.choices import LATENT_MODES, find_sampler, find_schedule
 from app.schema.control import Control
 from app.schema.errors import EaselError, InvalidField, UnknownChoice
@@ -76,6 +76,7 @@ __all__ = [
     "LATENT_MODES",
     "VERSION",
     "ChangeModel",
+    "Command",
     "Control",
     "Decode",
     "Denoised",
@@ -106,6 +107,7 @@ __all__ = [
     "Sampling",
     "Skip",
     "Stage",
+    "Tab",
     "Tools",
     "Turn",
     "UnknownChoice",

@@ -6,14 +6,20 @@ pluggy checks and finds the answers; plain objects do the work. Built-ins answer
 from __future__ import annotations
 
 import logging
+import sys
+import threading
+import traceback
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import pluggy
 
 from app.schema.request import GenerationRequest, ImagePlan
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 PROJECT = "easel"
 hook = pluggy.HookimplMarker(PROJECT)
@@ -30,6 +36,21 @@ class Named(Protocol):
         ...
 
 
+class Tab(NamedTuple):
+    """A tab of the page. build: draws its content with Gradio, inside the page's own Blocks."""
+
+    label: str
+    build: Callable[[], None]
+
+
+class Command(NamedTuple):
+    """A sub-command. run: the arguments after its name -> the exit status."""
+
+    name: str
+    about: str
+    run: Callable[[list[str]], int]
+
+
 class Questions:
     """The hooks. Each is asked once, at the start or when the engine is made; the last two during work."""
 
@@ -40,8 +61,10 @@ class Questions:
 
     @_question
     def register_passes(self) -> Iterable[Callable[[GenerationRequest], GenerationRequest | None]]:
-        """At most one function: resolved request -> what a further pass of its picture asks for, or None. It is resolved
-        and stored with the request, in `passes` under the extension's name."""
+        """At most one function: resolved request -> what a further pass of its picture asks for, or None.
+
+        It is resolved and stored with the request, in `passes` under the extension's name.
+        """
         return ()
 
     @_question
@@ -50,8 +73,8 @@ class Questions:
         return ()
 
     @_question
-    def register_tabs(self) -> Iterable[Callable[..., Any]]:
-        """Functions that build a tab of the page."""
+    def register_tabs(self) -> Iterable[Tab]:
+        """Tabs of the page."""
         return ()
 
     @_question
@@ -60,7 +83,7 @@ class Questions:
         return ()
 
     @_question
-    def register_commands(self) -> Iterable[Any]:
+    def register_commands(self) -> Iterable[Command]:
         """Sub-commands of the command line."""
         return ()
 
@@ -131,6 +154,7 @@ ENGINE_HOOKS = (
 TABLES = frozenset(
     {
         "register_expanders",
+        "register_commands",
         "register_samplers",
         "register_schedules",
         "register_networks",
@@ -141,10 +165,55 @@ TABLES = frozenset(
 """Hooks whose entries are chosen by name, so that no two may share one."""
 
 
-class Registry:
-    """Filled at the start by one thread, only read afterwards."""
+WORK_SECONDS = 5.0
+"""How long an answer during work may take; the picture is saved without it after that."""
 
-    def __init__(self) -> None:
+
+class TookTooLong(Exception):
+    """Foreign code that did not come back in time; the text says where it was."""
+
+
+def within(seconds: float, act: Callable[[], T]) -> T:
+    """What `act` returns or raises, on a thread of its own. Raises TookTooLong once the time is over.
+
+    Nothing can end a thread from outside: one that hangs stays until the program ends, and keeps the locks it holds.
+    """
+    returned: list[T] = []
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            returned.append(act())
+        except BaseException as error:  # noqa: BLE001 - it is raised where somebody waits
+            raised.append(error)
+
+    thread = threading.Thread(target=run, name="extension", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if returned:
+        return returned[0]
+    if raised:
+        raise raised[0]
+    frame = sys._current_frames().get(thread.ident or 0)
+    where = "".join(traceback.format_stack(frame)) if frame else ""
+    raise TookTooLong(f"It did not come back within {seconds:g} seconds. It was here:\n{where}")
+
+
+def _listed(answer: Callable[..., Iterable[tuple[str, str]]], plan: ImagePlan) -> list[tuple[str, str]]:
+    return list(answer(plan=plan))
+
+
+class Registry:
+    """Filled at the start by one thread, only read afterwards.
+
+    work_seconds: how long each answer during work may take. marked: is told of a plugin whose answer during work raised
+    or took too long; one that took too long is not asked again.
+    """
+
+    def __init__(self, work_seconds: float = WORK_SECONDS) -> None:
+        self.marked: Callable[[str, str], None] = lambda name, problem: None
+        self._work_seconds = work_seconds
+        self._silent: set[str] = set()
         self._manager = pluggy.PluginManager(PROJECT)
         self._manager.add_hookspecs(Questions)
         self._entries: dict[str, list[tuple[str, Any]]] = {}
@@ -161,6 +230,10 @@ class Registry:
     def ask(self, name: str, hooks: Collection[str]) -> None:
         """Asks one plugin each of these hooks that it answers. Raises what the plugin raises, and ValueError for a
         name that is taken; nothing of the plugin's answers to these hooks stays then."""
+        self.enter(name, self.answers(name, hooks))
+
+    def answers(self, name: str, hooks: Collection[str]) -> dict[str, list[Any]]:
+        """What a plugin answers to these hooks; changes nothing. Raises what the plugin raises."""
         plugin = self._manager.get_plugin(name)
         answers: dict[str, list[Any]] = {}
         for caller in self._manager.get_hookcallers(plugin) or ():
@@ -168,6 +241,10 @@ class Registry:
                 answer = next(impl for impl in caller.get_hookimpls() if impl.plugin is plugin)
                 function: Callable[..., Any] = answer.function
                 answers[caller.name] = list(function())
+        return answers
+
+    def enter(self, name: str, answers: Mapping[str, list[Any]]) -> None:
+        """Takes a plugin's answers in. Raises ValueError for a name that is taken."""
         for asked, entries in answers.items():
             # Asked again, after an engine that broke down, its answers take the place of the earlier ones.
             self._entries[asked] = [(owner, entry) for owner, entry in self._entries.get(asked, ()) if owner != name]
@@ -197,26 +274,31 @@ class Registry:
         return {entry.name: entry for entry in self.entries(hook_name)}
 
     def image_saving(self, plan: ImagePlan) -> list[tuple[str, str]]:
-        """What all plugins add to an infotext; one that raises adds nothing and is logged."""
+        """What all plugins add to an infotext; one that raises or takes too long adds nothing and is marked."""
         added: list[tuple[str, str]] = []
         for name, answer in self._during_work("image_saving"):
-            try:
-                added.extend(answer(plan=plan))
-            except Exception:
-                logger.exception("%s failed in image_saving", name)
+            added.extend(self._asked(name, "image_saving", partial(_listed, answer, plan)) or ())
         return added
 
     def job_finished(self, job: str) -> None:
         """Tells all plugins that a job has ended."""
         for name, answer in self._during_work("job_finished"):
-            try:
-                answer(job=job)
-            except Exception:
-                logger.exception("%s failed in job_finished", name)
+            self._asked(name, "job_finished", partial(answer, job=job))
+
+    def _asked(self, name: str, hook_name: str, act: Callable[[], T]) -> T | None:
+        try:
+            return within(self._work_seconds, act)
+        except (Exception, SystemExit) as error:
+            logger.exception("%s failed in %s", name, hook_name)
+            self.marked(name, f"In {hook_name}:\n{traceback.format_exc()}")
+            if isinstance(error, TookTooLong):
+                self._silent.add(name)
+            return None
 
     def _during_work(self, hook_name: str) -> list[tuple[str, Callable[..., Any]]]:
         caller: pluggy.HookCaller = getattr(self._manager.hook, hook_name)
-        return [(answer.plugin_name, answer.function) for answer in caller.get_hookimpls()]
+        found = [(answer.plugin_name, answer.function) for answer in caller.get_hookimpls()]
+        return [(name, function) for name, function in found if name not in self._silent]
 
     def _refuse_taken_names(self, hook_name: str, entries: list[Any]) -> None:
         if hook_name not in TABLES:

@@ -36,10 +36,10 @@ NOT_SERVED = (
     "POST /create/hypernetwork",
     "POST /train/embedding",
     "POST /train/hypernetwork",
-    "GET /extensions",
 )
 """A1111's routes that are refused in words until they are served."""
 
+_CODE = frozenset({"disabled_extensions", "disable_all_extensions"})
 _FOLDERS = frozenset({"outdir_txt2img_samples", "outdir_img2img_samples"})
 
 
@@ -103,6 +103,8 @@ def sdapi_router(jobs: Jobs, library: ModelLibrary, settings: Settings, resolver
     def set_options(changes: dict[str, Any], caller: TheCaller) -> None:
         if not caller.sees_all and _FOLDERS & changes.keys():
             raise Forbidden("Folders are set by whoever sits at this machine.", field=min(_FOLDERS & changes.keys()))
+        if not caller.admin and _CODE & changes.keys():
+            raise Forbidden("Extensions are chosen by the administrator.", field=min(_CODE & changes.keys()))
         settings.change({name: _found(library, name, value) for name, value in changes.items()}, caller.user)
 
     router.include_router(infotext_router(resolver, settings))

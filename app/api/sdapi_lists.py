@@ -70,14 +70,6 @@ def lists_router(
     def prompt_styles() -> list[dict[str, Any]]:
         return [style._asdict() for style in styles()]
 
-    @router.get("/scripts")
-    def scripts() -> dict[str, list[str]]:
-        return {"txt2img": [], "img2img": []}
-
-    @router.get("/script-info")
-    def script_info() -> list[dict[str, Any]]:
-        return []
-
     @router.get("/cmd-flags")
     def cmd_flags() -> dict[str, Any]:
         return dict(flags)

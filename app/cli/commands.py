@@ -82,7 +82,7 @@ COMMANDS: dict[str, Command] = {
 def main(arguments: Sequence[str], factories: Factories, environ: Mapping[str, str] = os.environ) -> int:
     """Run one command line; the exit status: 0, 1 when it failed, 2 when it was not understood, 130 when stopped."""
     try:
-        command, rest = _chosen(list(arguments))
+        command, rest = _chosen(list(arguments), environ, factories)
         return command(rest, environ, factories)
     except (InvalidField, NotServedYet) as error:
         print(error, file=sys.stderr)
@@ -95,13 +95,17 @@ def main(arguments: Sequence[str], factories: Factories, environ: Mapping[str, s
         return STOPPED
 
 
-def _chosen(arguments: list[str]) -> tuple[Command, list[str]]:
+def _chosen(arguments: list[str], environ: Mapping[str, str], factories: Factories) -> tuple[Command, list[str]]:
     if not arguments or arguments[0].startswith("-"):
         return serve, arguments
     name = arguments[0]
     if name in COMMANDS:
         return COMMANDS[name], arguments[1:]
-    near = difflib.get_close_matches(name, COMMANDS, n=1)
+    # Asked last: an extension takes no name of ours, and no start of ours waits for it.
+    brought = factories.commands(launch_options(environ))
+    if name in brought:
+        return (lambda rest, environ, factories: brought[name].run(list(rest))), arguments[1:]
+    near = difflib.get_close_matches(name, [*COMMANDS, *brought], n=1)
     raise UnknownChoice(
         f"There is no command '{name}'.", hint=f"Did you mean {near[0]}?" if near else "--help lists what there is."
     )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Protocol
 
 from app.files import Downloads, ModelLibrary
+from app.hooks import Command
 from app.jobs import Jobs, Trainings
 from app.schema.flags import LaunchOptions
 from app.schema.request import GenerationRequest
@@ -16,6 +19,10 @@ class Factories(Protocol):
 
     def serve(self, options: LaunchOptions) -> int:
         """Run the server until it is stopped; the exit status."""
+        ...
+
+    def commands(self, options: LaunchOptions) -> Mapping[str, Command]:
+        """The sub-commands that extensions bring, by their names."""
         ...
 
     def library(self, options: LaunchOptions) -> ModelLibrary:
@@ -30,6 +37,15 @@ class Factories(Protocol):
         """What the page would start with for a checkpoint ("": the one to be chosen): its native size and so on.
 
         Raises ModelNotFound.
+        """
+        ...
+
+    def write_single_file(
+        self, folder: Path, target: Path, dtype: str | None, progress: Callable[[int, int], None]
+    ) -> None:
+        """Write a diffusers folder as one file of the original layout.
+
+        dtype: safetensors' word, None for its own. Raises BrokenModelFile, UnsupportedModel, CannotWrite, DiskFull.
         """
         ...
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 from app.cli.folders import folders_of
 from app.files import Downloads, ModelLibrary
+from app.hooks import Command
 from app.jobs import Jobs, Trainings
-from app.launch.workshop import open_workshop, resolver_of, settings_of, starting_request, styles_of
+from app.launch.workshop import extensions_of, open_workshop, resolver_of, settings_of, starting_request, styles_of
 from app.schema.flags import LaunchOptions
 from app.schema.request import GenerationRequest
 
@@ -23,6 +25,14 @@ class Launch:
 
         with open_workshop(options) as workshop:
             return serve(options, workshop)
+
+    def commands(self, options: LaunchOptions) -> Mapping[str, Command]:
+        """The sub-commands that extensions bring; those that fail are left out with words in the log."""
+        folders = folders_of(options)
+        host, registry = extensions_of(folders, settings_of(folders))
+        host.load()
+        commands: Mapping[str, Command] = registry.table("register_commands")
+        return commands
 
     def library(self, options: LaunchOptions) -> ModelLibrary:
         """The model library of the options' folders."""
@@ -50,6 +60,15 @@ class Launch:
             return starting_request(resolver, checkpoint)
         finally:
             library.close()
+
+    def write_single_file(
+        self, folder: Path, target: Path, dtype: str | None, progress: Callable[[int, int], None]
+    ) -> None:
+        """Writes a diffusers folder as one file of the original layout."""
+        # Late on purpose: no other command of this kind needs torch.
+        from app.models import write_single_file  # noqa: PLC0415
+
+        write_single_file(folder, target, dtype=dtype, progress=lambda part, done, of: progress(done, of))
 
     @contextmanager
     def jobs(self, options: LaunchOptions) -> Iterator[Jobs]:

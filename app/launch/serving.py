@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import sys
 import threading
+import traceback
 import webbrowser
 from collections.abc import Mapping
 from functools import partial
@@ -18,6 +20,7 @@ from app.api import (
     create_application,
     downloads_router,
     events_router,
+    extensions_router,
     extras_router,
     jobs_router,
     lists_router,
@@ -35,6 +38,8 @@ from app.launch.engine import device_memory
 from app.launch.workshop import Workshop
 from app.schema.errors import CannotWrite, InvalidField
 from app.schema.flags import LaunchOptions, Login, read_logins
+
+logger = logging.getLogger(__name__)
 
 WARM_UP_DELAY = 4.0
 """Seconds after the page is up until torch is imported unasked; the page's own first load is over by then."""
@@ -87,8 +92,8 @@ def application(options: LaunchOptions, workshop: Workshop) -> Any:
     app.include_router(training_router(workshop.trainings))
     app.include_router(training_data_router(workshop.trainings, workshop.folders.data))
     app.include_router(extras_router(workshop.extras, workshop.library))
-    for extension, router in workshop.registry.owners("register_routes"):
-        app.include_router(router, prefix=f"/ext/{extension}")
+    include_extension_routes(app, workshop)
+    app.include_router(extensions_router(lambda: workshop.extensions.extensions, workshop.settings))
     if options.api or options.nowebui:
         app.include_router(
             sdapi_router(workshop.jobs, workshop.library, workshop.settings, workshop.resolver, workshop.blobs)
@@ -109,8 +114,20 @@ def application(options: LaunchOptions, workshop: Workshop) -> Any:
             resolver=workshop.resolver,
             styles=workshop.styles,
             theme=options.theme,
+            extension_tabs=workshop.registry.owners("register_tabs"),
+            extension_failed=workshop.extensions.fail,
         )
     return app
+
+
+def include_extension_routes(app: Any, workshop: Workshop) -> None:
+    """The routers of extensions under /ext/<extension>; one that cannot be included marks its extension."""
+    for extension, router in workshop.registry.owners("register_routes"):
+        try:
+            app.include_router(router, prefix=f"/ext/{extension}")
+        except Exception:
+            logger.exception("The routes of the extension %s cannot be served", extension)
+            workshop.extensions.fail(extension, traceback.format_exc())
 
 
 def bind(options: LaunchOptions) -> socket.socket:

@@ -75,9 +75,7 @@ def open_workshop(options: LaunchOptions) -> Iterator[Workshop]:
         settings = settings_of(folders)
         library = ModelLibrary(folders, folders.state / "library.sqlite")
         closing.callback(library.close)
-        registry = Registry()
-        places = dict.fromkeys((folders.program / "extensions", folders.data / "extensions"))
-        extensions = ExtensionHost(places, registry, disabled_extensions(places, settings.values()))
+        extensions, registry = extensions_of(folders, settings)
         extensions.load()
         images = Images(folders)
         bus = Bus()
@@ -148,6 +146,13 @@ def preview_decoders(settings: Settings, library: ModelLibrary) -> list[Path]:
     if settings.values().show_progress_type != "TAESD":
         return []
     return [file.path for file in library.list(VAE_APPROXIMATION) if file.problem is None]
+
+
+def extensions_of(folders: Folders, settings: Settings) -> tuple[ExtensionHost, Registry]:
+    """The extensions of program and data folder, not loaded yet, and the registry of their answers."""
+    registry = Registry()
+    places = dict.fromkeys((folders.program / "extensions", folders.data / "extensions"))
+    return ExtensionHost(places, registry, disabled_extensions(places, settings.values())), registry
 
 
 def disabled_extensions(places: Iterable[Path], values: SettingValues) -> set[str]:

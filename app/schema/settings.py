@@ -117,6 +117,12 @@ class SettingValues(BaseModel):
     ] = "Apply if any"
     send_seed: Annotated[bool, Control("Send the seed along with a picture")] = True
     send_size: Annotated[bool, Control("Send the size along with a picture")] = True
+    disabled_extensions: Annotated[
+        tuple[str, ...], Control("Extensions that are not loaded", "takes effect at the next start")
+    ] = ("example",)
+    disable_all_extensions: Annotated[
+        Literal["none", "extra", "all"], Control("Disable all extensions", "extra: those that did not come with Easel")
+    ] = "none"
     live_previews_enable: Annotated[bool, Control("Show live previews")] = True
     show_progress_type: Annotated[
         Literal["Approx cheap", "TAESD"],

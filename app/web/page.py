@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,12 +12,14 @@ from fastapi import Body, FastAPI
 from starlette.responses import Response
 
 from app.files import ModelLibrary
+from app.hooks import Tab
 from app.jobs import Jobs, LibraryWords, Resolver
 from app.language import Reading, StyleBook, Timing, Tokenizer, count_tokens
 from app.schema.errors import EaselError
 from app.schema.request import parse_request
 from app.schema.settings import Settings
 from app.web.batch_routes import add_batch_route
+from app.web.extensions_tab import extension_tab, extensions_layout
 from app.web.extras_tab import extras_layout
 from app.web.form import FORMS
 from app.web.generate_tab import generation_layout, page_facts, quicksettings
@@ -54,6 +57,7 @@ _SCRIPTS = (
     "memory.js",
     "downloads.js",
     "extras.js",
+    "extensions_tab.js",
     "train_curve.js",
     "train_data.js",
     "train.js",
@@ -73,10 +77,13 @@ def mount_page(
     resolver: Resolver,
     styles: StyleBook,
     theme: str | None = None,
+    extension_tabs: Sequence[tuple[str, Tab]] = (),
+    extension_failed: Callable[[str, str], None] = lambda name, problem: None,
 ) -> None:
     """Adds the page at "/" to an application that has the routes of `app.api` and the rules of `app.access`.
 
-    theme: 'light', 'dark', or None for what the browser wishes.
+    theme: 'light', 'dark', or None for what the browser wishes. extension_tabs: with the extension that each is of.
+    extension_failed: is told of one whose tab cannot be drawn, and its traceback.
     """
     menus = ModelMenus(library, resolver)
     with gr.Blocks(title="Easel", fill_width=True, analytics_enabled=False, delete_cache=UPLOADS_KEPT) as page:
@@ -93,6 +100,10 @@ def mount_page(
                 extras_layout()
             with gr.Tab("PNG Info", id="pnginfo", elem_id="tab_pnginfo"):
                 png_info_layout()
+            for owner, tab in extension_tabs:
+                extension_tab(owner, tab, extension_failed)
+            with gr.Tab("Extensions", id="extensions", elem_id="tab_extensions"):
+                extensions_layout()
         wire(models, tabs, jobs=jobs, settings=settings, menus=menus, styles=styles, page=page)
     _add_token_counter(app, library)
     pasting = Pasting(jobs, resolver)

@@ -12,6 +12,7 @@ from app.access import Access
 from app.api import (
     create_application,
     events_router,
+    extensions_router,
     extras_router,
     jobs_router,
     lists_router,
@@ -71,6 +72,7 @@ class Server:
     worker: Worker
     lock: DataFolderLock
     extras: Extras
+    extensions: ExtensionHost
 
     def close(self) -> None:
         self.extras.close()
@@ -96,7 +98,8 @@ def build_server(
     inflight = Inflight(folders.state / "inflight")
     images = Images(folders)
     registry = Registry()
-    ExtensionHost([EXTENSIONS], registry).load()
+    host = ExtensionHost([EXTENSIONS], registry, settings.values().disabled_extensions)
+    host.load()
     extensions = dict(registry.owners("register_controls"))
     pictures = PicturesBySettings(images, settings)
     writer = Writer(store, pictures, add_hashes=AddHashes(library, store), models=extensions)
@@ -126,6 +129,7 @@ def build_server(
     app.include_router(sdapi_router(jobs, library, settings, resolver, blobs))
     app.include_router(pictures_router(blobs))
     app.include_router(extras_router(extras, library))
+    app.include_router(extensions_router(lambda: host.extensions, settings))
     app.include_router(sdapi_extras_router(extras))
     app.include_router(lists_router(library, styles, {}, lambda: {}))
-    return Server(app, jobs, folders, settings, library, resolver, styles, store, worker, lock, extras)
+    return Server(app, jobs, folders, settings, library, resolver, styles, store, worker, lock, extras, host)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy
 from PIL import Image, PngImagePlugin
+from safetensors.numpy import save_file
 
 from app.cli.folders import folders_of
 from app.files import Downloads, Folders, ModelLibrary
 from app.files.patience import Patience
+from app.hooks import Command
 from app.jobs import DataFolderLock, Jobs
 from app.schema.errors import ModelNotFound
 from app.schema.events import RowFinished
@@ -61,6 +64,9 @@ class Places:
         self.served.append(options)
         return 0
 
+    def commands(self, options: LaunchOptions) -> dict[str, Command]:
+        return {"wave": Command("wave", "says hello", lambda arguments: len(arguments))}
+
     def library(self, options: LaunchOptions) -> ModelLibrary:
         return ModelLibrary(self.folders)
 
@@ -76,6 +82,11 @@ class Places:
         if checkpoint == "lost":
             raise ModelNotFound("There is no checkpoint named 'lost'.", field="checkpoint")
         return GenerationRequest(width=128, height=128, steps=4, checkpoint=checkpoint)
+
+    def write_single_file(
+        self, folder: Path, target: Path, dtype: str | None, progress: Callable[[int, int], None]
+    ) -> None:
+        save_file({"a": numpy.ones(1, "f4")}, target, {"from": folder.name, "dtype": dtype or ""})
 
     @contextmanager
     def jobs(self, options: LaunchOptions) -> Iterator[Jobs]:

@@ -57,3 +57,7 @@ def test_help_names_the_flags_or_options(easel: Typed, capsys: pytest.CaptureFix
     told = capsys.readouterr().out
     expected = {"": "--data-dir FOLDER", "generate": "DPM++ 2M", "models": "models convert NAME", "doctor": "--json"}
     assert expected["".join(command)] in told
+
+
+def test_extensions_bring_commands(easel: Typed) -> None:
+    assert easel("wave", "one", "--two") == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
@@ -15,6 +16,8 @@ from app import extension_api
 from app.extension_host import MODULE_PREFIX, ExtensionHost
 from app.hooks import ENGINE_HOOKS, Registry, hook
 from app.jobs.expand import expand
+from app.launch.workshop import disabled_extensions
+from app.schema.settings import SettingValues
 from tests.jobs.workplace import request, resolve
 
 NAMED = """
@@ -183,3 +186,88 @@ def test_the_interface_is_imported_without_torch_until_it_is_needed() -> None:
     )
     shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert shown.stdout.split() == ["False", "True"]
+
+
+def test_one_that_hangs_is_marked_with_where_it_hangs_and_the_others_run(tmp_path: Path) -> None:
+    write(tmp_path, "a_hangs", "import threading\nthreading.Event().wait(60)  # here it hangs")
+    write(
+        tmp_path,
+        "b_hangs_when_asked",
+        "from app.extension_api import hook\nimport threading\n\n@hook\ndef register_tabs():\n"
+        "    threading.Event().wait(60)\n    return []\n",
+    )
+    write(tmp_path, "good", NAMED.format(name="good"))
+    host, registry = hosted(tmp_path, patience=0.3)
+    assert states(host) == {"a_hangs": "failed", "b_hangs_when_asked": "failed", "good": "loaded"}
+    assert "did not come back within 0.3 seconds" in host.extensions[0].problem
+    assert "here it hangs" in host.extensions[0].problem
+    assert [entry.name for entry in registry.entries("register_samplers")] == ["good"]
+
+
+def test_one_that_comes_back_late_changes_nothing(tmp_path: Path) -> None:
+    text = """
+        import threading
+        from types import SimpleNamespace
+        from app.extension_api import hook
+
+        go_on, done = threading.Event(), threading.Event()
+
+        @hook
+        def register_samplers():
+            go_on.wait(10)
+            done.set()
+            return [SimpleNamespace(name="late")]
+    """
+    write(tmp_path, "late", text)
+    host, registry = hosted(tmp_path, patience=0.3)
+    module = sys.modules[f"{MODULE_PREFIX}.late"]
+    module.go_on.set()
+    assert module.done.wait(10)
+    assert states(host) == {"late": "failed"}
+    assert registry.entries("register_samplers") == ()
+
+
+def test_an_answer_during_work_that_hangs_costs_its_time_once(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        "hangs",
+        "import threading\nfrom app.extension_api import hook\n@hook\ndef image_saving(plan):\n"
+        "    threading.Event().wait(60)\n    return []\n",
+    )
+    registry = Registry(work_seconds=0.2)
+    host = ExtensionHost([tmp_path], registry)
+    host.load()
+    (plan,) = expand("job", "anna", resolve(request()))
+    began = time.monotonic()
+    assert [registry.image_saving(plan) for _ in range(20)] == [[]] * 20
+    assert time.monotonic() - began < 2
+    assert "In image_saving" in host.extensions[0].problem
+
+
+def test_what_fails_during_work_is_shown_and_stays(tmp_path: Path) -> None:
+    text = "from app.extension_api import hook\n@hook\ndef job_finished(job):\n    raise RuntimeError(job)\n"
+    write(tmp_path, "breaks", text)
+    host, registry = hosted(tmp_path)
+    registry.job_finished("j1")
+    assert (host.extensions[0].state, "RuntimeError: j1" in host.extensions[0].problem) == ("loaded", True)
+
+
+def test_the_settings_say_which_are_left_out(tmp_path: Path) -> None:
+    for name in ("hires_fix", "mine", "theirs"):
+        write(tmp_path, name, "")
+    for values, left_out in (
+        ({"disabled_extensions": ()}, set()),
+        ({"disabled_extensions": ("mine",)}, {"mine"}),
+        ({"disabled_extensions": (), "disable_all_extensions": "extra"}, {"mine", "theirs"}),
+        ({"disabled_extensions": (), "disable_all_extensions": "all"}, {"hires_fix", "mine", "theirs"}),
+    ):
+        settings = SettingValues.model_validate(values)
+        assert disabled_extensions([tmp_path], settings) == left_out
+
+
+def test_what_it_is_about_is_read_without_running_it(tmp_path: Path) -> None:
+    write(tmp_path, "a", '"""Draws cats.\n\nMore."""\nraise SystemExit')
+    write(tmp_path, "b", "raise SystemExit")
+    (tmp_path / "b" / "README.md").write_text("# Draws dogs\n")
+    host = ExtensionHost([tmp_path], Registry(), disabled=["a", "b"])
+    assert [extension.about for extension in host.extensions] == ["Draws cats.", "Draws dogs"]

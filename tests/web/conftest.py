@@ -98,6 +98,8 @@ def site_with(folder: Path, access: Access) -> Iterator[Site]:
         settings=server.settings,
         resolver=server.resolver,
         styles=server.styles,
+        extension_tabs=server.extensions.registry.owners("register_tabs"),
+        extension_failed=server.extensions.fail,
     )
     with ExitStack() as serving:
         address = serving.enter_context(running(server))

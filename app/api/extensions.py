@@ -1,0 +1,118 @@
+"""Extensions over HTTP: /api/extensions shows and chooses them, A1111's routes list them in its shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Protocol
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, ConfigDict
+
+from app.access import Caller, caller_of
+from app.api.sdapi_request import UI_ONLY_SCRIPTS
+from app.schema.errors import InvalidField
+from app.schema.settings import Settings
+
+TheCaller = Annotated[Caller, Depends(caller_of)]
+
+
+class Listed(Protocol):
+    """What is shown of an extension; the host's own value has it."""
+
+    name: str
+    folder: Path
+    state: Literal["loaded", "disabled", "failed"]
+    problem: str
+
+    @property
+    def built_in(self) -> bool: ...
+
+    @property
+    def about(self) -> str: ...
+
+
+class Choice(BaseModel):
+    """disabled: names of the extensions that the next start leaves out."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    disabled: list[str]
+    disable_all: Literal["none", "extra", "all"] = "none"
+
+
+def extensions_router(listed: Callable[[], Sequence[Listed]], settings: Settings) -> APIRouter:
+    """The routes. Installing is none of them: a folder is put into extensions/ by whoever has the machine."""
+    router = APIRouter()
+
+    @router.get("/api/extensions", tags=["extensions"])
+    def known(caller: TheCaller) -> dict[str, Any]:
+        """All extensions with what became of them; tracebacks are for the administrator, who may also choose."""
+        values = settings.values()
+        disabled = set(values.disabled_extensions)
+        return {
+            "may_change": caller.admin,
+            "disable_all": values.disable_all_extensions,
+            "extensions": [
+                {
+                    "name": one.name,
+                    "about": one.about,
+                    "built_in": one.built_in,
+                    "state": one.state,
+                    "enabled": one.name not in disabled,
+                    "problem": _shown(one.problem, caller),
+                }
+                for one in listed()
+            ],
+        }
+
+    @router.post("/api/extensions", tags=["extensions"])
+    def choose(choice: Choice, caller: TheCaller) -> dict[str, Any]:
+        """Keeps the choice for the next start."""
+        caller.require_admin()
+        there = {one.name for one in listed()}
+        unknown = [name for name in choice.disabled if name not in there]
+        if unknown:
+            raise InvalidField(f"There is no extension '{unknown[0][:80]}'.", field="disabled")
+        settings.change({"disabled_extensions": choice.disabled, "disable_all_extensions": choice.disable_all})
+        return known(caller)
+
+    @router.get("/sdapi/v1/extensions", tags=["sdapi"])
+    def extensions() -> list[dict[str, Any]]:
+        """Those that did not come with the program, as A1111 lists its own; nothing is known of where they are from."""
+        disabled = set(settings.values().disabled_extensions)
+        return [
+            {
+                "name": one.name,
+                "remote": "",
+                "branch": "",
+                "commit_hash": "",
+                "commit_date": 0,
+                "version": "",
+                "enabled": one.name not in disabled,
+            }
+            for one in listed()
+            if not one.built_in
+        ]
+
+    @router.get("/sdapi/v1/scripts", tags=["sdapi"])
+    def scripts() -> dict[str, list[str]]:
+        """The names that `alwayson_scripts` may hold; other scripts of A1111's are not served."""
+        return {"txt2img": sorted(UI_ONLY_SCRIPTS), "img2img": sorted(UI_ONLY_SCRIPTS)}
+
+    @router.get("/sdapi/v1/script-info", tags=["sdapi"])
+    def script_info() -> list[dict[str, Any]]:
+        """The same, once for each of A1111's two tabs; they read no arguments, as over A1111's interface."""
+        return [
+            {"name": name, "is_alwayson": True, "is_img2img": redraws, "args": []}
+            for redraws in (False, True)
+            for name in sorted(UI_ONLY_SCRIPTS)
+        ]
+
+    return router
+
+
+def _shown(problem: str, caller: Caller) -> str:
+    if caller.admin or not problem:
+        return problem
+    return problem.strip().splitlines()[-1]

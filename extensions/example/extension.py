@@ -1,0 +1,105 @@
+"""A worked example: a frame around each picture, as a control, a stage, a tab, a route and a command."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.extension_api import Command, Control, Tab, hook
+
+if TYPE_CHECKING:
+    from app.extension_api import Stage
+
+NAME = "example"
+"""The folder's: requests carry our values under it."""
+
+
+class Frame(BaseModel):
+    """width: in pixels, at most half the picture counts. grey: 0 black, 255 white."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    width: Annotated[int, Field(ge=0, le=256), Control("Frame width", "", 0, 64, 1, infotext="Frame width")] = 0
+    grey: Annotated[int, Field(ge=0, le=255), Control("Frame grey", "", 0, 255, 1, infotext="Frame grey")] = 255
+
+
+@hook
+def register_controls() -> list[type]:
+    """Shown in every generation tab, sent by the API, written to and read from infotexts."""
+    return [Frame]
+
+
+@hook
+def register_stages() -> list[Stage]:
+    """Asked when the engine is made, so torch may be imported here and not above."""
+    from app.extension_api import Stage  # noqa: PLC0415
+
+    from .stage import framed  # noqa: PLC0415
+
+    return [Stage(100, framed)]
+
+
+@hook
+def register_tabs() -> list[Tab]:
+    """A tab with one field."""
+    return [Tab("Frames", build_tab)]
+
+
+@hook
+def register_routes() -> list[APIRouter]:
+    """Served under /ext/example."""
+    router = APIRouter()
+
+    @router.get("/inside")
+    def inside(width: int, height: int, frame: int) -> dict[str, int]:
+        return dict(zip(("width", "height"), left_inside(width, height, frame), strict=True))
+
+    return [router]
+
+
+@hook
+def register_commands() -> list[Command]:
+    """`webui.py frame 512 768 16`."""
+    return [Command("frame", "how much of a picture a frame leaves", command)]
+
+
+@hook
+def image_saving(plan: Any) -> list[tuple[str, str]]:
+    """One more entry of the infotext, for pictures that have a frame."""
+    values = plan.resolved.request.extensions.get(NAME)
+    return [("Framed by", "example")] if values and values.get("width") else []
+
+
+def left_inside(width: int, height: int, frame: int) -> tuple[int, int]:
+    """What a frame leaves of a picture."""
+    return max(width - 2 * frame, 0), max(height - 2 * frame, 0)
+
+
+def command(arguments: list[str]) -> int:
+    """Width, height and frame, in pixels."""
+    try:
+        width, height, frame = (int(word) for word in arguments)
+    except ValueError:
+        print("webui.py frame WIDTH HEIGHT FRAME, three whole numbers", file=sys.stderr)
+        return 2
+    print("{} x {}".format(*left_inside(width, height, frame)))
+    return 0
+
+
+def build_tab() -> None:
+    """Gradio's blocks; imported here, since the command line does without."""
+    import gradio  # noqa: PLC0415
+
+    width = gradio.Number(512, label="Picture width", precision=0, elem_id="ext_example_width")
+    frame = gradio.Number(16, label="Frame width", precision=0, elem_id="ext_example_frame")
+    left = gradio.Textbox(label="Left inside", elem_id="ext_example_left")
+    gradio.on(
+        [width.change, frame.change],
+        lambda side, border: str(left_inside(int(side or 0), 0, int(border or 0))[0]),
+        [width, frame],
+        left,
+        api_visibility="private",
+    )

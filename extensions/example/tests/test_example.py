@@ -1,0 +1,93 @@
+"""The worked example does what it says: its frame is in the picture, its tab, route and command answer."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+
+from app.extension_host import MODULE_PREFIX, ExtensionHost
+from app.hooks import Registry
+from app.jobs.expand import expand
+from app.recipes import Pass, with_stages
+from app.recipes.passes import Drawn
+from tests.jobs.workplace import request, resolve
+
+HERE = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def registry() -> Iterator[Registry]:
+    """The host as the program has it, with this extension alone."""
+    found = Registry()
+    others = [folder.name for folder in HERE.iterdir() if folder.name != "example"]
+    host = ExtensionHost([HERE], found, others)
+    host.load()
+    host.load_for_engine()
+    assert {one.name: (one.state, one.problem) for one in host.extensions}["example"] == ("loaded", "")
+    yield found
+    for name in [name for name in sys.modules if name.startswith(f"{MODULE_PREFIX}.example")]:
+        del sys.modules[name]
+
+
+def drawn_with(registry: Registry, **values: object) -> torch.Tensor:
+    """A black picture of 8 x 6 drawn through the stages."""
+
+    def black(image: Any, tools: Any, passing: Pass) -> Generator[Any, Any, Drawn]:
+        yield from ()
+        return Drawn(torch.zeros(1, 4, 1, 1), False, pixels=torch.zeros(3, 6, 8, dtype=torch.uint8))
+
+    wish = request(extensions={"example": values} if values else {})
+    (plan,) = expand("job", "anna", resolve(wish))
+    recipe = with_stages(black, registry.owners("register_stages"))(plan, None)  # type: ignore[arg-type]
+    with pytest.raises(StopIteration) as ended:
+        next(recipe)
+    pixels: torch.Tensor = ended.value.value.pixels
+    return pixels
+
+
+def test_a_request_that_names_it_gets_a_frame(registry: Registry) -> None:
+    pixels = drawn_with(registry, width=1, grey=200)
+    assert pixels[:, 1:-1, 1:-1].eq(0).all()
+    assert pixels.sum() == 200 * 3 * (6 * 8 - 4 * 6)
+
+
+def test_other_requests_are_drawn_as_ever(registry: Registry) -> None:
+    assert drawn_with(registry).eq(0).all()
+    assert drawn_with(registry, grey=200).eq(0).all()
+
+
+def test_a_frame_larger_than_the_picture_covers_it(registry: Registry) -> None:
+    assert drawn_with(registry, width=99).eq(255).all()
+
+
+def test_the_infotext_names_it(registry: Registry) -> None:
+    for values, expected in (({"width": 2}, [("Framed by", "example")]), ({"width": 0}, [])):
+        (plan,) = expand("job", "anna", resolve(request(extensions={"example": values})))
+        assert registry.image_saving(plan) == expected
+
+
+def test_its_route_answers(registry: Registry) -> None:
+    app = FastAPI()
+    for owner, router in registry.owners("register_routes"):
+        app.include_router(router, prefix=f"/ext/{owner}")
+    answer = TestClient(app).get("/ext/example/inside", params={"width": 512, "height": 768, "frame": 16})
+    assert answer.json() == {"width": 480, "height": 736}
+
+
+def test_its_command_answers(registry: Registry, capsys: pytest.CaptureFixture[str]) -> None:
+    command = registry.table("register_commands")["frame"]
+    assert command.run(["512", "768", "16"]) == 0
+    assert capsys.readouterr().out == "480 x 736\n"
+    assert command.run(["wide"]) == 2
+
+
+def test_its_tab_has_a_label(registry: Registry) -> None:
+    ((owner, tab),) = registry.owners("register_tabs")
+    assert (owner, tab.label) == ("example", "Frames")

@@ -1,0 +1,64 @@
+"""Extensions over HTTP: shown to all, chosen by the administrator, listed in A1111's shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from app.access import Access
+from tests.api.conftest import client_of
+from tests.api.serving import Server
+
+NAMES = ["example", "hires_fix", "refiner"]
+
+
+def test_all_are_shown_with_what_became_of_them(servers: Callable[..., Server]) -> None:
+    server = servers()
+    server.extensions.fail("refiner", "Traceback:\nRuntimeError: no")
+    shown = client_of(server).get("/api/extensions").json()
+    assert shown["may_change"]
+    assert [(one["name"], one["state"], one["enabled"]) for one in shown["extensions"]] == [
+        ("example", "disabled", False),
+        ("hires_fix", "loaded", True),
+        ("refiner", "failed", True),
+    ]
+    assert shown["extensions"][2]["problem"] == "Traceback:\nRuntimeError: no"
+    assert shown["extensions"][0]["about"].startswith("A worked example: a frame")
+
+
+def test_a_choice_is_kept_for_the_next_start(server: Server) -> None:
+    client = client_of(server)
+    answer = client.post("/api/extensions", json={"disabled": ["refiner"], "disable_all": "extra"}).json()
+    assert [one["enabled"] for one in answer["extensions"]] == [True, True, False]
+    assert [one["state"] for one in answer["extensions"]] == ["disabled", "loaded", "loaded"]
+    values = server.settings.values()
+    assert (values.disabled_extensions, values.disable_all_extensions) == (("refiner",), "extra")
+
+
+def test_an_unknown_one_is_refused(server: Server) -> None:
+    answer = client_of(server).post("/api/extensions", json={"disabled": ["nothing"]})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "invalid_field")
+
+
+@pytest.mark.parametrize("name", ["disabled_extensions", "disable_all_extensions"])
+def test_only_the_administrator_chooses_and_sees_tracebacks(servers: Callable[..., Server], name: str) -> None:
+    server = servers(access=Access(personal=False))
+    server.extensions.fail("refiner", "Traceback:\n  /home/anna/secret.py\nRuntimeError: no")
+    guest = client_of(server)
+    assert guest.post("/api/extensions", json={"disabled": []}).status_code == 403
+    value = "all" if name == "disable_all_extensions" else NAMES
+    assert guest.post("/sdapi/v1/options", json={name: value}).status_code == 403
+    shown = guest.get("/api/extensions").json()
+    assert not shown["may_change"]
+    assert [one["problem"] for one in shown["extensions"]] == ["", "", "RuntimeError: no"]
+
+
+def test_a1111s_lists_have_its_shapes(server: Server) -> None:
+    client = client_of(server)
+    assert client.get("/sdapi/v1/extensions").json() == []  # A1111's own leaves its built-in ones out, too
+    scripts = client.get("/sdapi/v1/scripts").json()
+    assert scripts == {"txt2img": ["refiner", "sampler", "seed"], "img2img": ["refiner", "sampler", "seed"]}
+    info = client.get("/sdapi/v1/script-info").json()
+    assert info[0] == {"name": "refiner", "is_alwayson": True, "is_img2img": False, "args": []}
+    assert [one["is_img2img"] for one in info] == [False] * 3 + [True] * 3
