@@ -82,13 +82,8 @@ class DiffusionLesson:
 
     def loss(self, step: int) -> Tensor:
         """See `Lesson`: of one batch. With a prior, its loss is added, weighted."""
+        # Not ended here: where gradients are checkpointed, the way back runs the same layers again.
         self._target.begin(step)
-        try:
-            return self._loss(step)
-        finally:
-            self._target.begin(None)
-
-    def _loss(self, step: int) -> Tensor:
         batch = self._pictures.deal.batch(step)
         drawn = self._drawn(self._pictures, batch, "")
         weight = self._settings.prior_weight

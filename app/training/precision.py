@@ -51,7 +51,7 @@ def made_ready(model: LoadedModel, request: TrainingRequest) -> Iterator[None]:
     if request.gradient_checkpointing:
         model.unet.enable_gradient_checkpointing()
         for module in encoders:
-            module.gradient_checkpointing_enable({"use_reentrant": False})
+            module.activation_checkpointing_enable({"use_reentrant": False})
             module.train()  # transformers checkpoints in training mode alone; CLIP drops nothing out
     try:
         yield
@@ -61,5 +61,5 @@ def made_ready(model: LoadedModel, request: TrainingRequest) -> Iterator[None]:
         if request.gradient_checkpointing:
             model.unet.disable_gradient_checkpointing()
             for module in encoders:
-                module.gradient_checkpointing_disable()
+                module.activation_checkpointing_disable()
                 module.eval()

@@ -126,6 +126,7 @@ class _Run:
     def after(self, state: State) -> None:
         """Validation, samples and copies, where they are due; none of them changes what is learnt."""
         request, last = self.request, state.step == self.plan.steps
+        self.target.begin(None)
         every = request.sample_every or VALIDATE_EVERY
         if self.held_out is not None and (state.step % every == 0 or last):
             with averaged(self.target, state):

@@ -10,6 +10,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from app.language import Tokenizer
 from app.models import LoadedModel, load_checkpoint
 from app.schema.training import TrainingRequest
 from app.training.data import Deal
@@ -18,7 +19,6 @@ from app.training.lesson import DiffusionLesson, LessonSettings, Pictures
 from app.training.randomness import generator
 from app.training.targets import Target
 from app.training.texts import Texts
-from app.language import Tokenizer
 from tests.models.checkpoints import write_tiny_checkpoint
 
 GROUNDS = ("white", "grey", "yellow", "black", "green", "orange")

@@ -1,6 +1,7 @@
 """Adapters: the small tensors that change one layer's weight, their first values and their arithmetic.
 
-LoRA (Hu et al. 2021), DoRA (Liu et al. 2024), LoHa and LoKr (Yeh et al. 2023), named as in LyCORIS' files.
+LoRA (Hu et al. 2021), DoRA (Liu et al. 2024), LoHa and LoKr (Yeh et al. 2023), named as in LyCORIS' files. DoRA's
+magnitudes are those of inputs, as A1111 reads them; LyCORIS writes those of outputs today.
 """
 
 from __future__ import annotations

@@ -24,6 +24,9 @@ from app.training.randomness import generator
 from app.training.targets.adapters import ADAPTERS, DOWN, MAGNITUDE, UP, Adapter, Parts, decomposed, scale_of
 from app.training.targets.layers import Layer, lora_layers
 
+_HEADER_LINE = 150
+"""Bytes that a safetensors header spends on one tensor, about."""
+
 
 @dataclass(frozen=True)
 class LoraSettings:
@@ -114,8 +117,9 @@ class LoraTarget:
 
     def file_bytes(self) -> int:
         """See `Target`."""
-        numbers = sum(part.numel() for part in self.parameters().values()) + len(self._places)
-        return numbers * self._settings.dtype.itemsize
+        parameters = self.parameters()
+        numbers = sum(part.numel() for part in parameters.values()) + len(self._places)
+        return numbers * self._settings.dtype.itemsize + _HEADER_LINE * (len(parameters) + len(self._places))
 
     def export(self, path: Path, metadata: Mapping[str, str]) -> Path:
         """See `Target`. kohya's hashes of the weights, over a file that holds 'ss_' metadata alone, are added."""

@@ -105,7 +105,7 @@ def test_each_optimiser_learns_and_goes_on_bit_for_bit(name: str, tmp_path: Path
 
 
 def test_an_unknown_optimiser_is_refused_with_those_there_are() -> None:
-    with pytest.raises(TrainingProblem, match="There is no optimiser 'SGD'. Take AdamW, AdamW8bit"):
+    with pytest.raises(TrainingProblem, match=r"There is no optimiser 'SGD'\. Take AdamW, AdamW8bit"):
         make_optimizer("SGD", {"x": weight(1.0)})
     assert set(OPTIMIZERS) == {*RATES, "AdamW8bit"}
 
