@@ -67,7 +67,7 @@ _HOMES = {
         "Turn",
         "Upscale",
         "decoded",
-                "require_same_latents",
+        "require_same_latents",
     ),
     "app.samplers": ("Denoised", "Noise", "Point", "Sampler", "SamplerOptions", "Sampling", "calls_planned"),
 }
