@@ -1,0 +1,193 @@
+"""Trainings as jobs: stored, followed, paused, started again after a kill, taken up by a restarted server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.jobs import DeviceLease
+from app.schema.errors import PictureNotFound, TrainingNotFound, TrainingProblem
+from tests.jobs.training_place import TrainingPlace
+from tests.training.lives import Life
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[TrainingPlace]:
+    made = TrainingPlace(tmp_path)
+    yield made
+    made.close()
+
+
+def kinds(place: TrainingPlace, id: str) -> list[str]:
+    return [told.event.kind for told in place.trainings.stored_events(id)]
+
+
+def test_a_training_runs_to_its_end_and_its_file_is_in_the_library_at_once(place: TrainingPlace) -> None:
+    id = place.trainings.submit(place.request(), "local").id
+    training = place.over(id)
+    assert training.state == "done"
+    assert training.made is not None
+    assert training.made.name == "thing"
+    assert [file.stem for file in place.library.list("lora")] == ["thing"]
+    assert [sample.step for sample in training.samples] == [10, 20, 30]
+    assert place.trainings.sample_file(id, "000010-00.png").is_file()
+    assert kinds(place, id) == ["queued", "started", "sample", "sample", "sample", "made", "finished"]
+    assert training.run.request.session == id
+    assert training.run.checkpoint.path.endswith("formula.safetensors")
+
+
+def test_wrong_data_are_told_before_anything_is_stored(place: TrainingPlace, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(TrainingProblem, match="no pictures in empty") as problem:
+        place.trainings.submit(place.request(data=str(tmp_path / "empty")), "local")
+    assert problem.value.field == "data"
+    for name in ("", "a/b", ".hidden"):
+        with pytest.raises(TrainingProblem) as problem:
+            place.trainings.submit(place.request(name=name), "local")
+        assert problem.value.field == "name"
+    (place.folders.loras[0] / "taken.safetensors").write_bytes(b"x")
+    with pytest.raises(TrainingProblem, match=r"taken\.safetensors in Lora already"):
+        place.trainings.submit(place.request(name="taken"), "local")
+    assert place.trainings.history(None) == []
+
+
+def test_a_killed_process_is_started_again_and_the_file_is_that_of_one_run(place: TrainingPlace) -> None:
+    whole = place.over(place.trainings.submit(place.request(name="whole", steps=80), "local").id)
+    id = place.trainings.submit(place.request(name="killed", steps=80), "local").id
+    for step in (11, 43):
+        place.until(id, lambda step=step: place.step(id) >= step)  # type: ignore[misc]
+        place.lives[-1].kill()
+    killed = place.over(id)
+    assert killed.state == "done"
+    assert whole.made is not None
+    assert killed.made is not None
+    one, other = (Path(made.path).read_bytes().split()[0] for made in (whole.made, killed.made))
+    assert one == other
+    assert kinds(place, id).count("sample") == 8
+
+
+def test_a_process_that_dies_three_times_at_one_place_is_not_tried_again(place: TrainingPlace) -> None:
+    training = place.over(place.trainings.submit(place.request(comment="dies"), "local").id)
+    assert training.state == "failed"
+    assert training.error is not None
+    assert training.error.code == "quarantined"
+    assert len(place.lives) == 3
+
+
+def test_a_failure_is_told_with_its_field(place: TrainingPlace) -> None:
+    training = place.over(place.trainings.submit(place.request(comment="breaks"), "local").id)
+    assert training.error is not None
+    assert (training.state, training.error.field) == ("failed", "data")
+
+
+def test_a_paused_training_frees_its_place_and_goes_on_when_it_is_told_to(place: TrainingPlace) -> None:
+    first = place.begun()
+    place.trainings.ask(first.id, "pause")
+    place.until(first.id, lambda: place.state(first.id) == "paused")
+    assert place.lives[-1].poll() is not None
+    second = place.trainings.submit(place.request(name="other"), "local")
+    assert place.over(second.id).state == "done"
+    at = place.step(first.id)
+    place.trainings.ask(first.id, "go")
+    place.until(first.id, lambda: place.step(first.id) > at)
+    place.trainings.ask(first.id, "stop")
+    stopped = place.over(first.id)
+    assert stopped.state == "done"
+    assert stopped.made is not None
+
+
+def test_a_cancelled_training_ends_without_a_file_and_can_be_forgotten(place: TrainingPlace) -> None:
+    id = place.begun().id
+    waiting = place.trainings.submit(place.request(name="waiting"), "local").id
+    assert place.trainings.ask(waiting, "cancel").state == "cancelled"
+    place.trainings.ask(id, "cancel")
+    assert place.over(id).state == "cancelled"
+    assert place.library.list("lora") == ()
+    folder = place.trainings.run_folder(id).path
+    assert folder.is_dir()
+    place.trainings.forget(id)
+    assert not folder.exists()
+    with pytest.raises(TrainingNotFound):
+        place.trainings.get(id)
+
+
+def test_a_restarted_server_takes_up_the_training_that_is_alive(place: TrainingPlace) -> None:
+    id = place.begun().id
+    place.leave()
+    assert place.lives[-1].poll() is None
+    place.build()
+    at = 5
+    place.until(id, lambda: place.step(id) > at)
+    assert len(place.lives) == 1
+    place.trainings.ask(id, "stop")
+    assert place.over(id).state == "done"
+    assert kinds(place, id).count("started") == 1
+
+
+def test_a_training_that_ended_while_no_server_was_there_is_found_done(place: TrainingPlace) -> None:
+    id = place.begun(steps=60, sample_every=20).id
+    place.leave()
+    assert place.lives[-1].wait() == 0
+    place.build()
+    training = place.over(id)
+    assert training.state == "done"
+    assert [sample.step for sample in training.samples] == [20, 40, 60]
+    assert len(place.lives) == 1
+
+
+def test_a_training_whose_process_died_with_the_server_is_started_again(place: TrainingPlace) -> None:
+    id = place.begun(steps=120).id
+    place.leave()
+    place.lives[-1].kill()
+    place.build()
+    assert place.over(id).state == "done"
+    assert len(place.lives) == 2
+
+
+def test_the_same_request_goes_on_with_what_is_unfinished(place: TrainingPlace) -> None:
+    first = place.begun(name="same")
+    place.trainings.ask(first.id, "pause")
+    place.until(first.id, lambda: place.state(first.id) == "paused")
+    request = place.request(name="same", steps=100_000, sample_every=0)
+    again = place.trainings.submit_or_resume(request, "local")
+    assert again.id == first.id
+    place.until(first.id, lambda: place.state(first.id) == "running")
+    other = place.trainings.submit_or_resume(request.model_copy(update={"name": "new"}), "local")
+    assert other.id != first.id
+
+
+def test_others_trainings_and_files_outside_the_samples_are_not_there(place: TrainingPlace) -> None:
+    id = place.trainings.submit(place.request(), "ann").id
+    with pytest.raises(TrainingNotFound):
+        place.trainings.get(id, "bob")
+    assert place.trainings.history("bob") == []
+    for name in ("../run.json", "run.json", "../samples/000010-00.png", "none.png"):
+        with pytest.raises(PictureNotFound):
+            place.trainings.sample_file(id, name)
+    place.over(id)
+
+
+def test_a_training_makes_way_for_a_picture_that_waits_and_goes_on_afterwards(tmp_path: Path) -> None:
+    lease = DeviceLease(lambda: False, patience=0.02, linger=0.05)
+    place = TrainingPlace(tmp_path, lease=lease)
+    id = place.trainings.submit(place.request(steps=100_000, sample_every=0), "local").id
+    place.until(id, lease.due)
+    assert place.state(id) == "queued"
+    lease.granted()
+    place.until(id, lambda: place.step(id) >= 5)
+    assert not lease.may_draw()
+    place.until(id, lambda: place.state(id) == "queued")
+    assert _ended(place.lives[0])
+    assert lease.may_draw()
+    place.until(id, lease.due)
+    lease.granted()
+    place.until(id, lambda: len(place.lives) == 2)
+    place.trainings.ask(id, "cancel")
+    assert place.over(id).state == "cancelled"
+    place.close()
+
+
+def _ended(life: Life) -> bool:
+    return life.poll() is not None
