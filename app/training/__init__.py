@@ -2,7 +2,7 @@
 
 from app.training.data import Material, read_material
 from app.training.events import Copied, Encoded, Event, Noted, Prepared, RolledBack, Stepped, Validated
-from app.training.loop import Lesson, LoopSettings, run
+from app.training.loop import Lesson, LoopSettings
 from app.training.objective import add_noise, denoised, masked_error, mean_squared_error, min_snr_weight, target
 from app.training.optimizers import OPTIMIZERS, make_optimizer
 from app.training.plan import TrainingPlan, plan
@@ -63,7 +63,6 @@ __all__ = [
     "rate_at",
     "read_material",
     "read_rates",
-    "run",
     "target",
     "train",
     "with_warm_up",

@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from app.training import LoopSettings, Snapshot, Snapshots, constant, generator, run, with_warm_up
+from app.training import LoopSettings, Snapshot, Snapshots, constant, generator, with_warm_up
+from app.training.loop import run
 
 STEPS = 40
 SETTINGS = LoopSettings(STEPS, 0.02, with_warm_up(constant(STEPS), 5), weight_decay=0.01, average=0.9, every=0.0)

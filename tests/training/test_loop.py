@@ -16,7 +16,8 @@ from torch import Tensor
 
 from app.schema.errors import TrainingProblem
 from app.setup.environment import PROGRAM
-from app.training import LoopSettings, Snapshots, constant, linear, run
+from app.training import LoopSettings, Snapshots, constant, linear
+from app.training.loop import run
 from tests.training.lessons import SETTINGS, STEPS, Bend, digest, newest
 
 LEARNER = (sys.executable, "-m", "tests.training.lessons")
@@ -199,3 +200,83 @@ def test_a_loss_that_is_no_number_stops_the_run_before_it_spoils_a_weight(tmp_pa
         run(lesson, SETTINGS, Snapshots(tmp_path))
     assert newest(tmp_path).step == 7
     assert all(bool(tensor.isfinite().all()) for tensor in lesson.parameters().values())
+
+
+class Pair(Bend):
+    """Two weights with gradients of 1, that say which parts of which steps they were asked for."""
+
+    def __init__(self) -> None:
+        self.weights = {name: torch.zeros(2, requires_grad=True) for name in ("fast", "slow")}
+        self.asked: list[int] = []
+        self.spoilt: tuple[int, ...] = ()
+
+    def loss(self, step: int) -> Tensor:
+        self.asked.append(step)
+        spoil = math.nan if step in self.spoilt else 1.0
+        return (self.weights["fast"].sum() + self.weights["slow"].sum()) * spoil
+
+
+def test_parts_are_numbered_through_and_their_mean_is_the_step(tmp_path: Path) -> None:
+    lesson = Pair()
+    losses: list[float] = []
+    settings = LoopSettings(3, 0.1, constant(3), accumulation=2, clip=0.0, optimizer="Lion", betas=None)
+    run(lesson, settings, Snapshots(tmp_path), lambda _, loss, __: losses.append(loss))
+    assert lesson.asked == [0, 1, 2, 3, 4, 5]
+    assert losses == pytest.approx([0.0, -0.4, -0.8])
+    grad = lesson.weights["fast"].grad
+    assert grad is not None
+    assert grad.tolist() == [1.0, 1.0]
+
+
+def test_each_parameter_has_its_factor_of_the_rate(tmp_path: Path) -> None:
+    lesson = Pair()
+    settings = LoopSettings(2, 0.1, constant(2), optimizer="Lion", betas=None, factors={"slow": 0.25})
+    run(lesson, settings, Snapshots(tmp_path))
+    assert lesson.weights["fast"].tolist() == pytest.approx([-0.2, -0.2])
+    assert lesson.weights["slow"].tolist() == pytest.approx([-0.05, -0.05])
+
+
+def test_a_step_without_numbers_is_left_out_and_never_asked_again(tmp_path: Path) -> None:
+    lesson = Pair()
+    lesson.spoilt = (3,)
+    told: list[tuple[int, str]] = []
+    settings = LoopSettings(6, 0.1, constant(6), optimizer="Lion", betas=None, patience=1, every=0.0)
+    state = run(lesson, settings, Snapshots(tmp_path), rolled_back=lambda step, cause: told.append((step, cause)))
+    assert told == [(4, "The loss of step 4 is nan.")]
+    assert state.skipped == (3,)
+    assert lesson.asked == [0, 1, 2, 3, 4, 5]
+    assert lesson.weights["fast"].tolist() == pytest.approx([-0.5, -0.5])
+    # Where snapshots are rare, it begins again from the one before, and comes to the same.
+    again = Pair()
+    again.spoilt = (3,)
+    run(again, replace(settings, every=1e9), Snapshots(tmp_path / "rare"))
+    assert again.asked == [0, 1, 2, 3, 0, 1, 2, 4, 5]
+    assert torch.equal(again.weights["fast"], lesson.weights["fast"])
+
+
+def test_patience_comes_to_an_end(tmp_path: Path) -> None:
+    lesson = Pair()
+    lesson.spoilt = (2, 3)
+    settings = LoopSettings(6, 0.1, constant(6), optimizer="Lion", betas=None, patience=1)
+    with pytest.raises(TrainingProblem, match="The loss of step 4 is nan"):
+        run(lesson, settings, Snapshots(tmp_path))
+
+
+def test_it_stops_when_asked_and_keeps_the_step(tmp_path: Path) -> None:
+    lesson = Pair()
+    state = run(
+        lesson, LoopSettings(6, 0.1, constant(6)), Snapshots(tmp_path), should_stop=lambda: len(lesson.asked) == 2
+    )
+    assert state.step == newest(tmp_path).step == 2
+
+
+def test_gradients_that_overflow_in_half_precision_only_lower_the_scale(tmp_path: Path) -> None:
+    class Steep(Pair):
+        def loss(self, step: int) -> Tensor:
+            return super().loss(step) * (1e36 if step == 0 else 1.0)
+
+    settings = LoopSettings(3, 0.1, constant(3), optimizer="Lion", betas=None, half=True)
+    lesson = Steep()
+    run(lesson, settings, Snapshots(tmp_path))
+    assert lesson.weights["fast"].tolist() == pytest.approx([-0.2, -0.2])
+    assert newest(tmp_path).facts["scaler"]["scale"] == 32768.0

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from app.schema.errors import TrainingProblem
-from app.training import OPTIMIZERS, Snapshots, make_optimizer, run
+from app.training import OPTIMIZERS, Snapshots, make_optimizer
+from app.training.loop import run
 from app.training.optimizers import Lion, Prodigy
 from tests.training.lessons import SETTINGS, STEPS, Bend, digest, newest
 
