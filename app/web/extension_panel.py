@@ -92,10 +92,12 @@ def wire_panels(form: Form, made: Mapping[str, Any], menus: ModelMenus, page: gr
         if control.choices in ("checkpoints", "upscalers")
     ]
 
-    def fill() -> list[Any]:
-        return [gr.Dropdown(choices=_files(menus, str(choices), default)) for _, default, choices in files]
+    def fill() -> Any:
+        filled = [gr.Dropdown(choices=_files(menus, str(choices), default)) for _, default, choices in files]
+        # Gradio takes a list for the value itself where there is one output.
+        return filled[0] if len(filled) == 1 else filled
 
-    for trigger in (page.load, refresh.click):
+    for trigger in (page.load, refresh.click) if files else ():
         trigger(fill, None, [widget for widget, _, _ in files], **_SILENT)
 
 

@@ -86,6 +86,16 @@ def test_the_refiner_without_a_checkpoint_refines_nothing(page: Page, site: Site
     assert site.server.jobs.history(None, 1)[0].resolved.passes == {}
 
 
+@pytest.mark.parametrize("tab", ["txt2img", "img2img"])
+def test_the_refiners_menu_holds_the_checkpoints(page: Page, tab: str) -> None:
+    page.click(f"#tab_{tab}-button")
+    page.click(f"#{tab}_enable > button")
+    page.click(f"#{tab}_checkpoint input")
+    options = page.locator(f"#{tab}_checkpoint [role=option], ul[role=listbox] [role=option]")
+    expect(options.filter(has_text="other.safetensors")).to_have_count(1)
+    expect(options.first).to_contain_text("None")
+
+
 def test_a_wrong_value_is_shown_at_its_widget(page: Page, site: Site) -> None:
     fill_small(page)
     opened_hires(page)
