@@ -18,13 +18,12 @@ from typing import BinaryIO
 
 from PIL import Image
 
+from app.files.open_picture import MOST_PIXELS, PICTURE_FORMATS, too_large
 from app.files.picture_info import DECODER_ERRORS
 from app.files.whole_file import write_whole
 from app.schema.errors import BlobNotFound, InvalidImage
 
-PICTURE_FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "BMP")
 MOST_BYTES = 100_000_000
-MOST_PIXELS = 100_000_000
 # A page keeps pictures and masks by their hashes from one visit to the next, before any request names them.
 GRACE_SECONDS = 30 * 86_400.0
 
@@ -116,6 +115,4 @@ class Blobs:
                 "The upload is not a picture that can be read.", field=field, hint="Send PNG, JPEG or WebP."
             ) from error
         if width * height > self._most_pixels:
-            raise InvalidImage(
-                f"The picture has more than {self._most_pixels:,} pixels.", field=field, hint="Make it smaller."
-            )
+            raise too_large(self._most_pixels, field)
