@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,19 @@ from app.cli.arguments import Parser, add_flags, launch_options, read
 from app.cli.factories import Factories
 from app.cli.model_choice import add_kind, chosen
 from app.cli.progress_line import progress_line
-from app.files import Identity, ModelFile, ModelLibrary, Plan, Weights, conversion, pruning, rewrite, size_of
-from app.files.hashes import SHA256
+from app.files import (
+    Identity,
+    ModelFile,
+    ModelLibrary,
+    Plan,
+    Weights,
+    conversion,
+    pruning,
+    read_header,
+    rewrite,
+    size_of,
+)
+from app.files.hashes import SHA256, sha256_of
 from app.files.number_formats import TARGETS
 from app.schema.errors import CannotWrite, InvalidField
 
@@ -20,21 +33,24 @@ OWN = frozenset({"name", "kind", "json", "to", "overwrite", "dtype", "ema", "dry
 _DTYPES = {"fp32": "F32", "fp16": "F16", "bf16": "BF16"}
 assert set(_DTYPES.values()) == set(TARGETS)
 
-Planned = Callable[[Weights], Plan]
-
 
 def convert(arguments: Sequence[str], environ: Mapping[str, str], factories: Factories) -> int:
     """`models convert NAME`."""
     parser = Parser(
         prog="webui.py models convert",
         description="Writes any readable model file (.ckpt, .pt, .bin, .safetensors) as safetensors, tensor by tensor. "
-        "The old file stays.",
+        "A diffusers folder becomes one file. The old file stays.",
     )
     parser.add_argument("--dtype", choices=_DTYPES, help="floating-point numbers in this type instead of their own")
     typed, library = _read(parser, arguments, environ, factories)
-    return _carry_out(
-        typed, library, ".safetensors", lambda weights: conversion(weights, typed.dtype and _DTYPES[typed.dtype])
-    )
+    dtype = _DTYPES[typed.dtype] if typed.dtype else None
+    with closing(library):
+        file = chosen(library, typed.name, typed.kind)
+        if file.folder:
+            _say(typed, _joined(typed, library, file, dtype, factories))
+        else:
+            _say(typed, _rewritten(typed, library, file, ".safetensors", lambda weights: conversion(weights, dtype)))
+    return 0
 
 
 def prune(arguments: Sequence[str], environ: Mapping[str, str], factories: Factories) -> int:
@@ -47,9 +63,11 @@ def prune(arguments: Sequence[str], environ: Mapping[str, str], factories: Facto
     parser.add_argument("--dtype", choices=_DTYPES, default="fp16", help="the widest type to be kept [fp16]")
     parser.add_argument("--ema", action="store_true", help="take the averaged weights in place of the last ones")
     typed, library = _read(parser, arguments, environ, factories)
-    return _carry_out(
-        typed, library, "-pruned.safetensors", lambda weights: pruning(weights, _DTYPES[typed.dtype], typed.ema)
-    )
+    with closing(library):
+        file = chosen(library, typed.name, typed.kind)
+        plan = partial(pruning, dtype=_DTYPES[typed.dtype], ema=typed.ema)
+        _say(typed, _rewritten(typed, library, file, "-pruned.safetensors", plan))
+    return 0
 
 
 def _read(
@@ -66,30 +84,52 @@ def _read(
     return typed, factories.library(launch_options(environ, typed, OWN))
 
 
-def _carry_out(typed: Any, library: ModelLibrary, ending: str, planned: Planned) -> int:
-    try:
-        file = chosen(library, typed.name, typed.kind)
-        target = _target(typed, file, ending)
-        with Weights(file.path) as weights:
-            plan = planned(weights)
-            told = _told(file, target, weights, plan)
-            if not typed.dry_run:
-                with progress_line(target.name) as progress:
-                    written = rewrite(weights, plan, target, progress)
-                library.hashes.remember({Identity.of(target): written.sha256}, SHA256)
-                told |= {"size": written.size, "sha256": written.sha256, "AutoV2": written.sha256[:10]}
-    finally:
-        library.close()
+def _rewritten(
+    typed: Any, library: ModelLibrary, file: ModelFile, ending: str, planned: Callable[[Weights], Plan]
+) -> dict[str, Any]:
+    """A file, tensor by tensor; what there is to tell of it."""
+    target = _target(typed, file, ending)
+    with Weights(file.path) as weights:
+        plan = planned(weights)
+        told = _told(file, target, weights, plan)
+        if not typed.dry_run:
+            with progress_line(target.name) as progress:
+                written = rewrite(weights, plan, target, progress)
+            told |= _remembered(library, target, written.size, written.sha256)
+    return told
+
+
+def _joined(
+    typed: Any, library: ModelLibrary, folder: ModelFile, dtype: str | None, factories: Factories
+) -> dict[str, Any]:
+    """A diffusers folder as one file; what there is to tell of it."""
+    folder.require_usable()
+    target = _target(typed, folder, ".safetensors")
+    told: dict[str, Any] = {"from": str(folder.path), "to": str(target), "size_before": folder.size}
+    if typed.dry_run:
+        return told
+    with progress_line(target.name) as progress:
+        factories.write_single_file(folder.path, target, dtype, progress)
+    told["tensors"] = len(read_header(target).tensors)
+    return told | _remembered(library, target, target.stat().st_size, sha256_of(target))
+
+
+def _remembered(library: ModelLibrary, target: Path, size: int, sha256: str) -> dict[str, Any]:
+    library.hashes.remember({Identity.of(target): sha256}, SHA256)
+    return {"size": size, "sha256": sha256, "AutoV2": sha256[:10]}
+
+
+def _say(typed: Any, told: Mapping[str, Any]) -> None:
     if typed.json:
         print(json.dumps(told, indent=1, ensure_ascii=False))
-        return 0
+        return
     for line in _lines(told, typed.dry_run):
         print(line)
-    return 0
 
 
 def _target(typed: Any, file: ModelFile, ending: str) -> Path:
-    target = Path(typed.to).expanduser().absolute() if typed.to else file.path.with_name(file.path.stem + ending)
+    stem = file.path.name if file.folder else file.path.stem
+    target = Path(typed.to).expanduser().absolute() if typed.to else file.path.with_name(stem + ending)
     if target.suffix != ".safetensors":
         raise InvalidField("--to must end in .safetensors.", field="--to")
     if target.is_dir() or (target.exists() and not typed.overwrite):
@@ -113,13 +153,15 @@ def _told(file: ModelFile, target: Path, weights: Weights, plan: Plan) -> dict[s
 
 
 def _lines(told: Mapping[str, Any], dry_run: bool) -> list[str]:
-    saved = f"{told['size_before'] / 1e6:,.1f} MB -> {told['size'] / 1e6:,.1f} MB"
-    lines = [f"{'Would write' if dry_run else 'Wrote'} {told['to']}", f"  {told['tensors']} tensors, {saved}"]
-    if told["narrowed"]:
+    lines = [f"{'Would write' if dry_run else 'Wrote'} {told['to']}"]
+    if "tensors" in told:
+        saved = f"{told['size_before'] / 1e6:,.1f} MB -> {told['size'] / 1e6:,.1f} MB"
+        lines.append(f"  {told['tensors']} tensors, {saved}")
+    if told.get("narrowed"):
         lines.append(f"  {told['narrowed']} of them in another number format")
-    if told["left_out"]:
+    if told.get("left_out"):
         lines.append(f"  {len(told['left_out'])} tensors left out, as {told['left_out'][0]}")
-    if told["not_weights"]:
+    if told.get("not_weights"):
         lines.append(f"  without what is no weight: {', '.join(told['not_weights'])}")
     if not dry_run:
         lines += [f"  sha256 {told['sha256']}", f"  AutoV2 {told['AutoV2']}"]

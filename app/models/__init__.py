@@ -16,6 +16,7 @@ from app.models.model import LoadedModel, Recommended, TokenVectors, alphas_cump
 from app.models.precision import Precision, choose_precision, higher_precision, precision_word
 from app.models.previews import fit_preview, thumbnail
 from app.models.progress import Progress
+from app.models.single_file import write_single_file
 from app.models.survey import Survey, survey_checkpoint, survey_vae
 from app.models.text_encoder import EncodedText, TextEncoder
 from app.models.tiny_decoder import TinyDecoder, load_tiny_decoder, tiny_decoder_for
@@ -88,5 +89,6 @@ __all__ = [
     "tiny_decoder_for",
     "use_attention",
     "write_checkpoint",
+    "write_single_file",
     "write_tensors",
 ]

@@ -28,6 +28,14 @@ def place(places: Places) -> Path:
     return folder
 
 
+def diffusers_folder(folder: Path) -> None:
+    (folder / "unet").mkdir(parents=True)
+    (folder / "model_index.json").write_text('{"unet": ["diffusers", "x"]}')
+    (folder / "unet" / "config.json").write_text('{"cross_attention_dim": 768, "in_channels": 4}')
+    names = {"conv_in.weight": numpy.ones((4, 4, 3, 3), "f4"), "down_blocks.0.x": numpy.ones(1, "f4")}
+    save_file(names, folder / "unet" / "diffusion_pytorch_model.safetensors")
+
+
 def test_a_pickle_is_written_beside_itself_as_safetensors(
     easel: Typed, place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -92,12 +100,27 @@ def test_what_cannot_be_read_is_refused_in_words(
     assert not (place / "bad.safetensors").exists()
 
 
-def test_a_diffusers_folder_and_another_ending_are_refused_in_words(
+def test_a_diffusers_folder_becomes_one_file_beside_it(
+    easel: Typed, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    diffusers_folder(place / "model v1.5")
+    assert easel("models", "convert", "model v1.5", "--dry-run") == 0
+    new = place / "model v1.5.safetensors"
+    assert capsys.readouterr().out == f"Would write {new}\n"
+    assert easel("models", "convert", "model v1.5", "--dtype", "fp16") == 0
+    digest = hashlib.sha256(new.read_bytes()).hexdigest()
+    assert capsys.readouterr().out.splitlines()[-2:] == [f"  sha256 {digest}", f"  AutoV2 {digest[:10]}"]
+    assert read_header(new).metadata == {"from": "model v1.5", "dtype": "F16"}
+
+
+def test_a_broken_folder_a_pruned_one_and_another_ending_are_refused_in_words(
     easel: Typed, place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (place / "folder").mkdir()
     (place / "folder" / "model_index.json").write_text("{}")
     assert easel("models", "convert", "folder") == 1
+    assert "it is no Stable Diffusion model, or incomplete" in capsys.readouterr().err
+    assert easel("models", "prune", "folder") == 1
     assert "whose parts are files of their own" in capsys.readouterr().err
     assert easel("models", "convert", "old", "--to", str(place / "x.ckpt")) == 2
     assert capsys.readouterr().err == "--to must end in .safetensors.\n"
