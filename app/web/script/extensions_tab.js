@@ -42,12 +42,12 @@ easel.extensionsTab = (() => {
     } catch (problem) { fail(problem.message); }
   }
   document.addEventListener("click", (event) => {
-    if (event.target.id === "extensions_apply") apply();
-    else if (event.target.closest?.("#tab_extensions-button")) {
-      // Gradio draws the tab when it is first seen.
-      const wait = () => (byId("extensions_list") ? refresh() : requestAnimationFrame(wait));
-      wait();
-    }
+    const button = event.target.closest?.("button");
+    if (button?.id === "extensions_apply") return apply();
+    if (button?.textContent.trim() !== "Extensions" || !button.closest("#tabs")) return;
+    // Gradio draws the tab when it is first seen.
+    const wait = () => (byId("extensions_list") ? refresh() : requestAnimationFrame(wait));
+    wait();
   });
   return { refresh };
 })();

@@ -13,6 +13,11 @@ easel.extras = (() => {
     byId("extras_error").hidden = !message;
   }
 
+  // On a narrow page Gradio keeps the last tabs in a menu, where they have no ids.
+  function openTab(id, label) {
+    const listed = [...document.querySelectorAll("#tabs button:not([id])")].filter((button) => button.textContent.trim() === label);
+    (byId(`tab_${id}-button`) ?? listed.at(-1))?.click();
+  }
   function choose(wanted) {
     mode = wanted;
     for (const tab of all("[data-mode]")) tab.setAttribute("aria-selected", tab.dataset.mode === mode);
@@ -44,7 +49,7 @@ easel.extras = (() => {
     fail("");
   }
   async function send(file) {
-    byId("tab_extras-button")?.click();
+    openTab("extras", "Extras");
     await drawn();
     mode = "single";
     open([file]);
@@ -156,7 +161,7 @@ easel.extras = (() => {
     const file = new File([await answer.blob()], shown.name, { type: answer.headers.get("content-type") });
     if (to === "extras") return send(file);
     if (to === "pnginfo") {
-      byId("tab_pnginfo-button")?.click();
+      openTab("pnginfo", "PNG Info");
       // Its content is drawn when it is first seen.
       while (!byId("pnginfo")) await new Promise(requestAnimationFrame);
       return easel.pngInfo.open(file);
