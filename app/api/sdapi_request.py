@@ -136,6 +136,7 @@ def request_fields(fields: Txt2ImgFields, settings: SettingValues) -> dict[str, 
         "seed_resize_width": max(fields.seed_resize_from_w, 0),
         "seed_resize_height": max(fields.seed_resize_from_h, 0),
         "save_images": fields.save_images,
+        "ignore_network_tags": fields.disable_extra_networks,
         "extensions": refiner_values(fields),
     }
     return data
@@ -155,7 +156,6 @@ def _overridden(option: str, value: Any) -> Any:
 def _refuse_unserved(fields: Txt2ImgFields) -> None:
     wanted: Mapping[str, object] = {
         "restore_faces": fields.restore_faces,
-        "disable_extra_networks": fields.disable_extra_networks,
     }
     for name, value in wanted.items():
         if value:

@@ -44,6 +44,14 @@ class PromptFields(BaseModel):
             infotext="Prompt comments",
         ),
     ] = True
+    ignore_network_tags: Annotated[
+        bool,
+        Control(
+            "Ignore network tags",
+            "<lora:...>, <hypernet:...> and the like are taken out of the prompt and switch nothing on",
+            infotext="Ignore network tags",
+        ),
+    ] = False
     comma_backtrack: Annotated[
         int,
         Field(ge=0, le=74),

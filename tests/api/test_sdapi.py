@@ -54,6 +54,13 @@ def refusal(client: TestClient, **fields: object) -> tuple[int, str]:
     return answer.status_code, answer.json()["code"]
 
 
+def test_extra_networks_may_be_disabled_while_their_tags_stay_in_the_infotext(client: TestClient) -> None:
+    said = info(client, prompt="a cat <lora:none:1>", disable_extra_networks=True)
+    assert said["infotexts"][0].startswith("a cat <lora:none:1>\n")
+    assert "Ignore network tags: True" in said["infotexts"][0]
+    assert "Ignore network tags" not in info(client, prompt="a cat", disable_extra_networks=True)["infotexts"][0]
+
+
 def test_an_answer_has_all_of_a1111s_keys_in_its_order(client: TestClient) -> None:
     expected = recorded("txt2img-answer")
     answer = made(client, **expected["request"])

@@ -12,7 +12,7 @@ from app.schema.request import GenerationRequest
 from app.schema.sampling_fields import SamplingFields
 from app.schema.settings import FACTORY, REQUEST_FIELDS, SettingValues, request_values
 
-OF_THE_PAGE = {"cfg_scale", "eta"}
+OF_THE_PAGE = {"cfg_scale", "eta", "ignore_network_tags"}
 """Fields that A1111's page and API have themselves; eta has two settings."""
 NOT_IN_A1111 = {"cfg_rescale"}
 OPTION_FIELDS = [name for model in (PromptFields, GuidanceFields, SamplingFields) for name in model.model_fields]

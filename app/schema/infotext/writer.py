@@ -120,6 +120,8 @@ def _unread(request: GenerationRequest, sampler: str, schedule: str) -> Iterator
         yield "guidance_minimum_all_steps"
     if "#" not in request.prompt + request.negative_prompt:
         yield "prompt_comments"
+    if "<" not in request.prompt:
+        yield "ignore_network_tags"
 
 
 def _request_entries(request: GenerationRequest) -> Entries:

@@ -89,6 +89,7 @@ options = st.fixed_dictionaries(
     optional={
         "sdxl_clip_l_skip": st.booleans(),
         "prompt_comments": st.booleans(),
+        "ignore_network_tags": st.booleans(),
         "comma_backtrack": st.integers(0, 74),
         "old_prompt_editing": st.booleans(),
         "crop_top": st.integers(0, 16_384),
