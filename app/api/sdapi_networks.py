@@ -36,7 +36,7 @@ def networks_router(jobs: Jobs, library: ModelLibrary, resolver: Resolver) -> AP
             chosen = None
         answer: dict[str, dict[str, Any]] = {"loaded": {}, "skipped": {}}
         for file in usable(EMBEDDING):
-            answer["skipped" if unfitting(file, chosen) else "loaded"].setdefault(file.stem, embedding_item(file))
+            answer["skipped" if unfitting(file, chosen) else "loaded"].setdefault(file.word, embedding_item(file))
         return answer
 
     @router.get("/hypernetworks")

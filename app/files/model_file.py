@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from app.files.folders import EMBEDDING, LORA
-from app.files.network_facts import NetworkFacts
+from app.files.network_facts import EmbeddingFacts, NetworkFacts
 from app.schema.errors import BrokenModelFile, EaselError, UnsafeModelFile, UnsupportedModel
 
 
@@ -150,6 +150,12 @@ class ModelFile:
     def alias(self) -> str:
         """The name that a LoRA's trainer gave it (`ss_output_name`), else its stem."""
         return self.metadata.get("ss_output_name") or self.stem
+
+    @property
+    def word(self) -> str:
+        """What stands for an embedding in a prompt: the name stored in it, as a picture's is, else its stem."""
+        facts = self.summary.network
+        return (facts.name if isinstance(facts, EmbeddingFacts) else "") or self.stem
 
     def require_usable(self) -> None:
         """Raise BrokenModelFile, UnsafeModelFile or UnsupportedModel when the file has a problem."""

@@ -41,12 +41,16 @@ class LoraFacts(NamedTuple):
 
 
 class EmbeddingFacts(NamedTuple):
-    """vectors: tokens that it takes. widths: of its vectors, two for SDXL. step, checkpoint: of its training, or ""."""
+    """vectors: tokens that it takes. widths: of its vectors, two for SDXL. step, checkpoint: of its training, or "".
+
+    name: the word that stands for it where the file itself says so (a picture's does), else "": the file's name does.
+    """
 
     vectors: int
     widths: tuple[int, ...]
     step: str = ""
     checkpoint: str = ""
+    name: str = ""
 
 
 class HypernetworkFacts(NamedTuple):

@@ -36,7 +36,8 @@ def embedding_in(path: Path) -> EmbeddingFacts | None:
         width = len(rows[0])
     except (binascii.Error, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None
-    return EmbeddingFacts(len(rows), (width,), _said(content.get("step")), _said(content.get("sd_checkpoint_name")))
+    step, checkpoint, name = (_said(content.get(key)) for key in ("step", "sd_checkpoint_name", "name"))
+    return EmbeddingFacts(len(rows), (width,), step, checkpoint, name)
 
 
 def _texts(file: BinaryIO) -> Iterator[bytes]:

@@ -17,13 +17,13 @@ _BREAKS_A_TAG = frozenset("<>:\n\r")
 
 
 def prompt_names(files: Sequence[ModelFile], kind: str) -> Mapping[Path, str]:
-    """File -> its name in a prompt, for those of one kind that can be named; an embedding's is its stem.
+    """File -> its name in a prompt, for those of one kind that can be named; an embedding's is its word.
 
     Of a LoRA the name that its trainer gave it comes first, as in AUTOMATIC1111, then stem, path and hash: the first
     that means no other file.
     """
     if kind == EMBEDDING:
-        return {file.path: file.stem for file in files}
+        return {file.path: file.word for file in files}
     meanings: list[dict[str, ModelFile]] = []
     for alias in aliases_of(kind):
         first: dict[str, ModelFile] = {}

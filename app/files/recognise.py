@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 from app.files.folders import CHECKPOINT, CONTROLNET, EMBEDDING, HYPERNETWORK, LORA, UPSCALER, VAE, VAE_APPROXIMATION
 
 # Raised whenever an answer of this file may change, so that remembered answers are asked for again.
-RECOGNITION_VERSION = 5
+RECOGNITION_VERSION = 6
 
 SD1 = "SD1"
 SD2 = "SD2"

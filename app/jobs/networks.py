@@ -50,12 +50,12 @@ class Words:
         """family: of the checkpoint, "" when it is not known; embeddings of another are no words, as in A1111."""
         self._words: dict[int, list[tuple[tuple[int, ...], Word]]] = defaultdict(list)
         for file in files:
-            ids = tuple(tokenizer.encode(file.stem))
+            ids = tuple(tokenizer.encode(file.word))
             other = file.family and family and file.family != family
             if file.problem is None and ids and not other:
                 facts = file.summary.network
                 rows = facts.vectors if isinstance(facts, EmbeddingFacts) else 1
-                self._words[ids[0]].append((ids, Word(file.stem, len(ids), rows, file)))
+                self._words[ids[0]].append((ids, Word(file.word, len(ids), rows, file)))
         for words in self._words.values():
             words.sort(key=lambda word: -len(word[0]))
 
@@ -101,7 +101,7 @@ def networks_of(
     texts = plan_texts(request.prompt, request.negative_prompt, Reading(Timing(request.steps), request.emphasis))
     uses: list[NetworkUse] = []
     missing: list[str] = []
-    for tag in texts.tags:
+    for tag in () if request.ignore_network_tags else texts.tags:
         try:
             uses.extend(_tagged(tag, library, checkpoint))
         except ModelNotFound:

@@ -96,7 +96,7 @@ class Pasting:
             picture_request(expand("", "", resolved)[0]),
             named(checkpoint) if checkpoint else NamedFile(resolved.checkpoint_name),
             NamedFile(vae.file_name, named(vae).hashes) if vae else None,
-            {name: named(file) for file in reversed(files) for name in (file.alias, file.stem)},
+            {name: named(file) for file in reversed(files) for name in (file.alias, file.word, file.stem)},
             request.seed == -1,
             request.batch_size,
         )

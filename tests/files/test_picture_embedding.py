@@ -14,7 +14,7 @@ from tests.files.making import embedding, picture
 
 def test_its_measures_are_told_without_its_pixels(tmp_path: Path) -> None:
     path = picture(tmp_path / "cat.png", embedding(3, 768))
-    assert embedding_in(path) == EmbeddingFacts(3, (768,), "300", "photo")
+    assert embedding_in(path) == EmbeddingFacts(3, (768,), "300", "photo", "cat")
 
 
 @pytest.mark.parametrize(

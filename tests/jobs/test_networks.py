@@ -15,7 +15,7 @@ from app.jobs.networks import hashed, network_entries
 from app.language import Reading, Timing, Tokenizer, count_tokens
 from app.schema.errors import BrokenModelFile, InvalidPrompt, UnsupportedModel
 from app.schema.request import GenerationRequest, NetworkUse
-from tests.files.making import SD1, write_safetensors
+from tests.files.making import SD1, embedding, picture, write_safetensors
 
 NAME = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k"
 
@@ -59,6 +59,16 @@ def test_names_that_no_file_answers_to_are_left_out_and_told(resolve: Resolver, 
     assert resolved.missing_networks == ("none", "nothing")
 
 
+def test_a_request_may_have_its_tags_ignored_while_words_still_count(resolve: Resolver, folders: Folders) -> None:
+    lora(folders.of_kind(LORA)[0] / "a.safetensors")
+    write_safetensors(folders.of_kind(EMBEDDING)[0] / "cat.safetensors", {"emb_params": (1, 768)})
+    request = GenerationRequest(prompt="a cat <lora:a:1> <lora:none:1>", seed=1, ignore_network_tags=True)
+    resolved = resolve(request)
+    assert [use.name for use in resolved.networks] == ["cat"]
+    assert resolved.missing_networks == ()
+    assert resolved.request.prompt == "a cat <lora:a:1> <lora:none:1>"
+
+
 def test_the_trainers_name_counts_while_only_one_file_bears_it(resolve: Resolver, folders: Folders) -> None:
     place = folders.of_kind(LORA)[0]
     lora(place / "file.safetensors", title="Title")
@@ -98,6 +108,12 @@ def test_embeddings_are_found_by_token_ids_in_both_prompts_the_longest_first(
     write_safetensors(place / "wide.safetensors", {"emb_params": (2, 1024)})
     found = uses(resolve, "a (SHARP:1.2) cat, wide angle [sharp:dull:3]", "EasyNegative2, blurry")
     assert [(use.kind, use.name) for use in found] == [("embedding", "sharp"), ("embedding", "easynegative")]
+
+
+def test_an_embedding_in_a_picture_is_called_by_the_name_stored_in_it(resolve: Resolver, folders: Folders) -> None:
+    path = picture(folders.of_kind(EMBEDDING)[0] / "file.png", embedding(2, 768))
+    assert [(use.kind, use.name, use.file.path) for use in uses(resolve, "a cat")] == [("embedding", "cat", str(path))]
+    assert uses(resolve, "a file") == []
 
 
 def test_an_embedding_that_no_chunk_can_hold_is_refused(resolve: Resolver, folders: Folders) -> None:
