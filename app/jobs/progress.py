@@ -40,6 +40,7 @@ class ProgressMeter:
     def advanced(self, event: RowAdvanced) -> Progress | None:
         """After one model call; None when the last one was told just now."""
         now = self._clock()
+        self._steps = event.steps  # a further pass may have a number of its own
         self._shares[event.image] = event.call / max(event.calls, event.call, 1)
         if self._from is None:
             self._from = (now, self._share())

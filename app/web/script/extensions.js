@@ -60,12 +60,16 @@
   function sent(tab, values) {
     const wanted = waiting[tab];
     delete waiting[tab];
-    if (!wanted) return values;
     const names = Object.keys(easel.page().tabs[tab]);
-    const [, [, fields]] = facts(tab).find(([name]) => name === "hires_fix");
     const changed = [...values];
     const put = (name, value) => { changed[names.indexOf(name)] = value; };
-    const extensions = parsed(values[names.indexOf("extensions")]);
+    // What was pasted may name an extension that this tab does not show.
+    const shown = Object.keys(easel.page().extensions[tab] ?? {});
+    const extensions = Object.fromEntries(
+      Object.entries(parsed(values[names.indexOf("extensions")])).filter(([name]) => shown.includes(name)));
+    put("extensions", JSON.stringify(extensions));
+    if (!wanted) return changed;
+    const [, [, fields]] = facts(tab).find(([name]) => name === "hires_fix");
     const usual = Object.fromEntries(fields.map(([field, value]) => [field, value ?? ""]));
     extensions.hires_fix = { ...(extensions.hires_fix ?? usual), first_picture: wanted.hash };
     put("extensions", JSON.stringify(extensions));
