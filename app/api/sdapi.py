@@ -32,10 +32,6 @@ TheCaller = Annotated[Caller, Depends(caller_of)]
 
 NOT_SERVED = (
     "POST /interrogate",
-    "POST /create/embedding",
-    "POST /create/hypernetwork",
-    "POST /train/embedding",
-    "POST /train/hypernetwork",
 )
 """A1111's routes that are refused in words until they are served."""
 

@@ -132,10 +132,19 @@ class Trainings:
         self._supervisor.wake()
         return training
 
+    def create(self, request: TrainingRequest, owner: str) -> Training:
+        """Stores the making of a file that is not trained yet: an embedding of its initial text, a hypernetwork."""
+        run = self.resolve(request).model_copy(update={"untrained": True, "device": "cpu"})
+        training = self._store.add(owner, run, f"training/{run.id}-{run.request.name}")
+        self._supervisor.wake()
+        return training
+
     def submit_or_resume(self, request: TrainingRequest, owner: str) -> Training:
         """The unfinished training of the same request goes on, where there is one; else a new one."""
         request = self._located(request)
         for training in self._store.in_state(("queued", "running", "paused")):
+            if training.run.untrained:
+                continue
             own = {"checkpoint": request.checkpoint, "session": request.session, "created": request.created}
             asked = training.run.request.model_copy(update=own)
             same_file = not request.checkpoint or training.run.request.checkpoint.startswith(request.checkpoint)
@@ -183,6 +192,13 @@ class Trainings:
         """The same for an asyncio loop."""
         self.get(id, owner)
         return AsyncWatch(self._store, self._bus, id, after, previews)
+
+    async def wait_async(self, id: str) -> Training:
+        """The training once it is over, or rests."""
+        with self.watch_async(id, previews=False) as watch:
+            while not watch.over and self._store.get(id).state != "paused":
+                await watch.take(1.0)
+        return self._store.get(id)
 
     def stored_events(self, id: str, after: int = 0) -> list[Told]:
         """What has been told so far, without waiting."""

@@ -30,6 +30,7 @@ from app.api import (
     pictures_router,
     sdapi_extras_router,
     sdapi_router,
+    training_arguments_router,
     training_data_router,
     training_router,
 )
@@ -99,6 +100,9 @@ def application(options: LaunchOptions, workshop: Workshop) -> Any:
             sdapi_router(workshop.jobs, workshop.library, workshop.settings, workshop.resolver, workshop.blobs)
         )
         app.include_router(sdapi_extras_router(workshop.extras))
+        roots = (workshop.folders.data, workshop.folders.program)
+        templates = tuple(root / "textual_inversion_templates" for root in roots)
+        app.include_router(training_arguments_router(workshop.trainings, templates))
         app.include_router(networks_router(workshop.jobs, workshop.library, workshop.resolver))
         asked = partial(device_memory, options.wanted_device)
         app.include_router(lists_router(workshop.library, workshop.resolver.styles, flags_shown(options), asked))

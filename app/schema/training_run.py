@@ -21,6 +21,7 @@ class TrainingRun(BaseModel):
 
     created: seconds since 1970 (UTC). destination: path of the file that comes out, without suffix. threads: torch
     computes with, since their number changes rounding. device: as the flags name it, "" for the best there is.
+    untrained: only the file that the training would begin with is made.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -35,6 +36,7 @@ class TrainingRun(BaseModel):
     destination: str
     threads: int = 1
     device: str = ""
+    untrained: bool = False
 
 
 class BucketFacts(NamedTuple):
@@ -70,9 +72,13 @@ class PlanFacts(BaseModel):
     def words(self) -> str:
         """The plan in one line."""
         return (
-            f"{self.pictures} pictures in {len(self.buckets)} buckets, {self.per_epoch} shown per epoch, "
-            f"{self.steps} steps ({self.epochs:.1f} epochs)"
+            f"{_count(self.pictures, 'picture')} in {_count(len(self.buckets), 'bucket')}, {self.per_epoch} shown per "
+            f"epoch, {_count(self.steps, 'step')} ({self.epochs:.1f} epochs)"
         )
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
 class PictureFacts(BaseModel):

@@ -15,6 +15,7 @@ import torch
 
 from app.files.run_folder import RunFolder, Wish
 from app.files.whole_file import write_whole
+from app.language import Tokenizer
 from app.models import LoadedModel, choose_device, load_checkpoint, load_vae
 from app.schema.errors import ModelChanged, ModelNotFound, TrainingProblem, UnsupportedModel
 from app.schema.request import GenerationRequest
@@ -26,7 +27,7 @@ from app.training.events import Copied, Encoded, Event, Noted, Prepared, RolledB
 from app.training.precision import autocast_dtype, precision_to_load
 from app.training.sample_prompts import sample_requests
 from app.training.snapshot import Snapshots
-from app.training.targets import Target
+from app.training.targets import Target, make_target
 from app.training.train import train
 
 Tell = Callable[..., None]
@@ -38,9 +39,11 @@ def train_run(run: TrainingRun, folder: RunFolder, tell: Tell, wished: Wished) -
     """See `run.Trainer`."""
     torch.set_num_threads(run.threads)
     request = run.request
-    samples = sample_requests(request, word_of(request)) if request.sample_every else ()
+    samples = sample_requests(request, word_of(request)) if request.sample_every and not run.untrained else ()
     tell("phase", text="Loading the model")
     model = load_model(run)
+    if run.untrained:
+        return untrained(request, model, folder)
     ready = with_class_pictures(request, model, folder, tell, wished)
     if ready is None:
         return None
@@ -71,6 +74,15 @@ def _ended_early(request: TrainingRequest, model: LoadedModel, folder: RunFolder
     made = train(request.model_copy(update={"steps": newest.step}), model, folder.path)
     assert made is not None
     return made
+
+
+def untrained(request: TrainingRequest, model: LoadedModel, folder: RunFolder) -> Path:
+    """The file that a training of this request begins with."""
+    target = make_target(request, model, Tokenizer())
+    try:
+        return target.export(folder.outbox / f"{request.name}{target.suffix}", {"ss_steps": "0"})
+    finally:
+        target.detach()
 
 
 def load_model(run: TrainingRun) -> LoadedModel:

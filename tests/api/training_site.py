@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from app.api import training_data_router, training_router
+from app.api import training_arguments_router, training_data_router, training_router
 from app.files.run_folder import RunFolder
 from app.jobs import Bus, Trainings, TrainingStore, TrainingSupervisor
 from tests.api.serving import Server
@@ -52,5 +52,7 @@ def add_trainings(server: Server, start: Callable[[RunFolder], Life] = start_fak
     trainings = Trainings(server.folders, store, bus, supervisor, server.resolver, FakePlanner())
     supervisor.start()
     server.app.include_router(training_router(trainings))
+    templates = server.folders.data / "textual_inversion_templates"
+    server.app.include_router(training_arguments_router(trainings, (templates,)))
     server.app.include_router(training_data_router(trainings, server.folders.data))
     return TrainingSite(trainings, supervisor, store, lives)

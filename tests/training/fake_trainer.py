@@ -34,7 +34,7 @@ def train(run: TrainingRun, folder: RunFolder, tell: Callable[..., None], wished
     if request.comment == "dies":
         os._exit(9)
     tell("prepared", step=step, steps=request.steps, text="4 pictures in 1 size")
-    while step < request.steps:
+    while step < (0 if run.untrained else request.steps):
         step += 1
         chain = hashlib.sha256(f"{chain}{step}".encode()).hexdigest()
         time.sleep(PAUSE)

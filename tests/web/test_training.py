@@ -73,7 +73,7 @@ def test_from_a_folder_of_pictures_to_a_file_that_the_prompt_names(opens: Opens,
     expect(page.locator("#train_learning_rate")).to_have_value("1e-4")
     fill(page, some_pictures(tmp_path / "dogs"))
     page.click("#train_check")
-    expect(page.locator("#train_plan")).to_contain_text("4 pictures in 1 buckets, 4 shown per epoch, 30 steps")
+    expect(page.locator("#train_plan")).to_contain_text("4 pictures in 1 bucket, 4 shown per epoch, 30 steps")
     expect(page.locator("#train_plan")).to_contain_text("Captions are short.")
     page.click("#train_start")
     expect(page.locator("#train_choice")).to_contain_text("mine (done)", timeout=30_000)

@@ -1,0 +1,192 @@
+"""A1111's routes of training: create and train embeddings and hypernetworks, by its arguments, over our trainings.
+
+A1111 keeps no jobs: these answer when all is done; meanwhile /api/training and the page show the same training.
+Deviation: what is trained begins from what `create` was told, not from the values in a file made elsewhere.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Depends
+from starlette.concurrency import run_in_threadpool
+
+from app.access import Caller, caller_of
+from app.api.downloads import administrator
+from app.api.errors import error_of
+from app.jobs import Training, Trainings
+from app.schema.errors import ModelNotFound, NotServedYet, TrainingProblem
+from app.schema.training import parse_training
+
+TheCaller = Annotated[Caller, Depends(caller_of)]
+Arguments = Annotated[dict[str, Any], Body()]
+
+_REMOVED = re.compile(r"[^\w._\- ]")
+_SAME = {
+    "learn_rate": "learning_rate",
+    "batch_size": "batch_size",
+    "gradient_step": "accumulation",
+    "data_root": "data",
+    "training_width": "width",
+    "training_height": "height",
+    "varsize": "buckets",
+    "steps": "steps",
+    "shuffle_tags": "shuffle_captions",
+    "tag_drop_out": "drop_parts",
+    "create_image_every": "sample_every",
+    "save_embedding_every": "save_every",
+    "save_hypernetwork_every": "save_every",
+}
+_DEFAULTS: dict[str, Any] = {
+    "buckets": False,
+    "steps": 100_000,
+    "sample_every": 500,
+    "save_every": 500,
+    "prior": "none",
+}
+_CREATED = ("vectors", "initial_text", "widths", "layer_structure", "activation", "weight_init", "layer_norm")
+_RATES = {"textual_inversion": "0.005", "hypernetwork": "0.00001"}
+_TEMPLATE = "style_filewords.txt"
+
+
+def training_arguments_router(trainings: Trainings, templates: tuple[Path, ...]) -> APIRouter:
+    """The routes. templates: folders that prompt templates are looked for in, in this order."""
+    router = APIRouter(prefix="/sdapi/v1", tags=["sdapi"], dependencies=[Depends(administrator)])
+
+    @router.post("/create/embedding")
+    async def create_embedding(body: Arguments, caller: TheCaller) -> dict[str, str]:
+        """Makes an embedding of an initial text."""
+        text = body.get("init_text", "*")
+        fields = {"vectors": body.get("num_vectors_per_token", 1), "initial_text": text}
+        return await created("textual_inversion", fields, body, caller)
+
+    @router.post("/create/hypernetwork")
+    async def create_hypernetwork(body: Arguments, caller: TheCaller) -> dict[str, str]:
+        """Makes a hypernetwork that is not trained yet."""
+        return await created("hypernetwork", hypernetwork_fields(body), body, caller)
+
+    @router.post("/train/embedding")
+    async def train_embedding(body: Arguments, caller: TheCaller) -> dict[str, str]:
+        """Trains an embedding that was created; the answer comes when it is done."""
+        return await trained("textual_inversion", body, str(body.get("embedding_name", "")), caller)
+
+    @router.post("/train/hypernetwork")
+    async def train_hypernetwork(body: Arguments, caller: TheCaller) -> dict[str, str]:
+        """Trains a hypernetwork that was created; the answer comes when it is done."""
+        return await trained("hypernetwork", body, str(body.get("hypernetwork_name", "")), caller)
+
+    async def created(method: str, fields: dict[str, Any], body: dict[str, Any], caller: Caller) -> dict[str, str]:
+        name = _REMOVED.sub("", str(body.get("name", ""))).strip(" .")
+        request = parse_training(
+            {"method": method, "name": name, "overwrite": body.get("overwrite_old", False), "sample_every": 0, **fields}
+        )
+        training = await run_in_threadpool(trainings.create, request, caller.owner)
+        ended = await over(training)
+        return {"info": f"{ended.made.name if ended.made else name} was created."}
+
+    async def trained(method: str, body: dict[str, Any], name: str, caller: Caller) -> dict[str, str]:
+        made = await run_in_threadpool(newest_created, trainings, method, name, caller)
+        own = {field: getattr(made.run.request, field) for field in (*_CREATED, "dropout_structure", "name")}
+        fields = {**training_fields(method, body, templates), **own, "method": method, "overwrite": True}
+        training = await run_in_threadpool(trainings.submit_or_resume, parse_training(fields), caller.owner)
+        ended = await over(training)
+        word = "Paused" if ended.state == "paused" else "Trained" if ended.state == "done" else "Ended without a file"
+        return {"info": f"{word}: {own['name']} after {steps_of(trainings, ended.id)} steps."}
+
+    async def over(training: Training) -> Training:
+        ended = await trainings.wait_async(training.id)
+        if ended.error is not None:
+            raise error_of(ended.error)
+        return ended
+
+    return router
+
+
+def newest_created(trainings: Trainings, method: str, name: str, caller: Caller) -> Training:
+    """The training that made a file of this name. Raises ModelNotFound."""
+    wanted = _REMOVED.sub("", name).strip(" .")
+    for training in trainings.history(caller.scope, 500):
+        if training.run.request.method == method and training.run.request.name == wanted and training.made:
+            return training
+    kind = "embedding" if method == "textual_inversion" else "hypernetwork"
+    raise ModelNotFound(
+        f"No {kind} called '{wanted[:60]}' was created here.",
+        field=f"{kind}_name",
+        hint=f"Create it first, with /sdapi/v1/create/{kind}.",
+    )
+
+
+def hypernetwork_fields(body: dict[str, Any]) -> dict[str, Any]:
+    """A1111's arguments of create/hypernetwork as a request's fields."""
+    fields: dict[str, Any] = {
+        "layer_structure": _numbers(body.get("layer_structure") or "1, 2, 1"),
+        "activation": body.get("activation_func") or "linear",
+        "weight_init": body.get("weight_init") or "Normal",
+        "layer_norm": body.get("add_layer_norm", False),
+    }
+    if body.get("enable_sizes"):
+        fields["widths"] = [int(size) for size in body["enable_sizes"]]
+    if body.get("use_dropout") and body.get("dropout_structure"):
+        fields["dropout_structure"] = _numbers(body["dropout_structure"])
+    return fields
+
+
+def training_fields(method: str, body: dict[str, Any], templates: tuple[Path, ...]) -> dict[str, Any]:
+    """A1111's arguments of train/... as a request's fields (a1111-facts 10). Raises NotServedYet, TrainingProblem."""
+    fields = {**_DEFAULTS, "learning_rate": _RATES[method]}
+    fields |= {_SAME[key]: value for key, value in body.items() if key in _SAME and value is not None}
+    fields["learning_rate"] = str(fields["learning_rate"])
+    mode = body.get("clip_grad_mode") or "disabled"
+    if mode == "value":
+        raise NotServedYet("Gradients are clipped by their norm here.", field="clip_grad_mode", hint="Send 'norm'.")
+    fields["clip"] = _numbers(str(body.get("clip_grad_value", "0.1")).partition(":")[0])[0] if mode == "norm" else 0.0
+    if body.get("use_weight"):
+        raise NotServedYet(
+            "A picture's transparency is not read as the weight of its loss.",
+            field="use_weight",
+            hint="Put masks into a folder 'masks' beside the pictures, and train with /api/training and masked_loss.",
+        )
+    fields["template"] = _template(str(body.get("template_filename") or _TEMPLATE), templates)
+    if body.get("preview_from_txt2img") and body.get("preview_prompt"):
+        fields["sample_prompts"] = _preview(body)
+    return fields
+
+
+def steps_of(trainings: Trainings, id: str) -> int:
+    """How far a training has come."""
+    return max((int(entry["step"]) for entry in trainings.log(id) if entry["kind"] == "step"), default=0)
+
+
+def _template(name: str, folders: tuple[Path, ...]) -> str:
+    path = next((folder / name for folder in folders if Path(name).name == name and (folder / name).is_file()), None)
+    if path is None:
+        there = sorted({file.name for folder in folders for file in folder.glob("*.txt")})
+        raise TrainingProblem(
+            f"There is no prompt template '{name[:60]}'.",
+            field="template_filename",
+            hint=f"There are {', '.join(there)}.",
+        )
+    return str(path)
+
+
+def _preview(body: dict[str, Any]) -> str:
+    options = {
+        "n": body.get("preview_negative_prompt"),
+        "w": body.get("preview_width"),
+        "h": body.get("preview_height"),
+        "d": body.get("preview_seed"),
+        "l": body.get("preview_cfg_scale"),
+        "s": body.get("preview_steps"),
+    }
+    said = [f"--{key} {value}" for key, value in options.items() if value not in (None, "", -1)]
+    return " ".join([str(body["preview_prompt"]).replace("\n", " "), *said])
+
+
+def _numbers(text: Any) -> list[float]:
+    parts = text if isinstance(text, list) else str(text).split(",")
+    try:
+        return [float(part) for part in parts if str(part).strip()] or [0.0]
+    except ValueError:
+        raise TrainingProblem(f"'{str(text)[:60]}' is no list of numbers.", hint="Write it like 1, 2, 1.") from None

@@ -1,0 +1,202 @@
+"""Trainings over HTTP: our own routes with their events, pictures and captions, and A1111's four."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from app.access import Access
+from tests.api.conftest import client_of
+from tests.api.serving import Server
+from tests.api.training_site import TrainingSite, add_trainings
+from tests.jobs.training_place import some_pictures
+
+
+@pytest.fixture
+def site(server: Server) -> Iterator[TrainingSite]:
+    made = add_trainings(server)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return some_pictures(tmp_path / "pictures")
+
+
+def asked(folder: Path, **fields: object) -> dict[str, object]:
+    return {"name": "mine", "data": str(folder), "steps": 20, "sample_every": 10, **fields}
+
+
+def over(client: TestClient, id: str) -> dict[str, object]:
+    give_up = time.monotonic() + 60
+    while True:
+        told: dict[str, object] = client.get(f"/api/training/{id}").json()
+        if told["state"] in ("done", "failed", "cancelled"):
+            return told
+        assert time.monotonic() < give_up, told
+        time.sleep(0.01)
+
+
+def test_a_training_is_submitted_followed_and_done(site: TrainingSite, client: TestClient, data: Path) -> None:
+    answer = client.post("/api/training", json=asked(data))
+    assert answer.status_code == 202
+    id = answer.json()["id"]
+    assert answer.headers["location"] == f"/api/training/{id}"
+    told = over(client, id)
+    assert (told["state"], told["made"], told["checkpoint"]) == ("done", "mine", "formula")
+    with client.stream("GET", f"/api/training/{id}/events") as stream:
+        events = [json.loads(line[5:]) for line in stream.iter_lines() if line.startswith("data:")]
+    assert [event["kind"] for event in events] == ["queued", "started", "sample", "sample", "made", "finished"]
+    curve = client.get(f"/api/training/{id}/curve").json()
+    assert [step for step, _, _ in curve["loss"]] == list(range(1, 21))
+    assert curve["loss"][3] == [4, 0.25, 1e-4]
+    samples = client.get(f"/api/training/{id}/samples").json()["samples"]
+    assert [sample["step"] for sample in samples] == [10, 20]
+    picture = client.get("/" + samples[0]["url"])
+    assert picture.headers["content-type"] == "image/png"
+    assert client.get(f"/api/training/{id}/samples/none.png").status_code == 404
+    assert client.get("/api/training").json()["trainings"][0]["id"] == id
+    client.delete(f"/api/training/{id}")
+    assert client.get(f"/api/training/{id}").status_code == 404
+
+
+def test_a_training_is_paused_goes_on_is_stopped_and_cancelled(
+    site: TrainingSite, client: TestClient, data: Path
+) -> None:
+    def state(id: str, wanted: str) -> None:
+        give_up = time.monotonic() + 60
+        while client.get(f"/api/training/{id}").json()["state"] != wanted:
+            assert time.monotonic() < give_up
+            time.sleep(0.01)
+
+    id = client.post("/api/training", json=asked(data, steps=100_000, sample_every=0)).json()["id"]
+    state(id, "running")
+    client.post(f"/api/training/{id}/pause")
+    state(id, "paused")
+    assert client.post(f"/api/training/{id}/resume").json()["state"] == "queued"
+    state(id, "running")
+    client.post(f"/api/training/{id}/stop")
+    assert over(client, id)["made"] == "mine"
+    other = client.post("/api/training", json=asked(data, name="other", steps=100_000)).json()["id"]
+    client.delete(f"/api/training/{other}")
+    assert over(client, other)["state"] == "cancelled"
+
+
+def test_a_plan_says_what_a_training_would_do_and_a_wrong_one_at_which_field(
+    site: TrainingSite, client: TestClient, data: Path, tmp_path: Path
+) -> None:
+    plan = client.post("/api/training/plan", json=asked(data)).json()
+    assert plan["words"] == "4 pictures in 1 bucket, 4 shown per epoch, 20 steps (5.0 epochs)"
+    assert plan["remarks"] == ["Captions are short."]
+    (tmp_path / "empty").mkdir()
+    wrong: list[tuple[dict[str, object], str]] = [
+        ({"data": str(tmp_path / "empty")}, "data"),
+        ({"name": "../up"}, "name"),
+        ({"steps": 0}, "steps"),
+        ({"learning_rate": 3}, "learning_rate"),
+        ({"checkpoint": "nobody"}, "checkpoint"),
+        ({"no_such": 1}, "no_such"),
+    ]
+    for fields, field in wrong:
+        answer = client.post("/api/training", json=asked(data, **fields))
+        assert answer.status_code in (404, 422), fields
+        assert answer.json()["error"]["field"] == field
+    assert client.get("/api/training").json() == {"trainings": []}
+
+
+def test_pictures_are_listed_shown_captioned_and_added(
+    site: TrainingSite, client: TestClient, data: Path, tmp_path: Path
+) -> None:
+    (pictures,) = client.post("/api/training-data/pictures", json=asked(data)).json().values()
+    assert [picture["name"] for picture in pictures] == ["0.png", "1.png", "2.png", "3.png"]
+    assert pictures[0]["bucket"] == [64, 64]
+    small = client.get("/api/training-data/picture", params={"folder": str(data), "name": "0.png"})
+    assert small.headers["content-type"] == "image/jpeg"
+    written = client.put(
+        "/api/training-data/caption", json={"folder": str(data), "name": "0.png", "caption": " a dog "}
+    )
+    assert written.json()["caption"] == "a dog"
+    assert (data / "0.txt").read_text() == "a dog"
+    (tmp_path / "secret.png").write_bytes((data / "0.png").read_bytes())
+    for name in ("../secret.png", "0.txt", "none.png"):
+        asked_for = {"folder": str(data), "name": name}
+        assert client.get("/api/training-data/picture", params=asked_for).status_code == 404
+        assert client.put("/api/training-data/caption", json={**asked_for, "caption": "x"}).status_code == 404
+    picture = (data / "0.png").read_bytes()
+    first = client.put("/api/training-data/dropped/my set/a.png", content=picture).json()
+    assert Path(first["folder"]) == Path(first["folder"]).parent / "my set"
+    assert (Path(first["folder"]) / "a.png").read_bytes() == picture
+    other = (data / "1.png").read_bytes()
+    assert client.put("/api/training-data/dropped/my set/a.png", content=other).json()["name"] == "a-2.png"
+    for name, content in (("a.exe", picture), ("b.png", b"no picture")):
+        assert client.put(f"/api/training-data/dropped/my set/{name}", content=content).status_code == 422
+
+
+def test_only_the_administrator_trains_and_reads_folders(servers: Callable[..., Server], data: Path) -> None:
+    server = servers(access=Access(personal=False))
+    site = add_trainings(server)
+    guest = client_of(server, "10.0.0.7")
+    assert guest.post("/api/training", json=asked(data)).status_code == 403
+    assert guest.get("/api/training").status_code == 403
+    assert guest.get("/api/training-data/picture", params={"folder": str(data), "name": "0.png"}).status_code == 403
+    assert guest.post("/sdapi/v1/create/embedding", json={"name": "word"}).status_code == 403
+    site.close()
+
+
+def test_a1111s_clients_create_and_train_embeddings_and_hypernetworks(
+    site: TrainingSite, server: Server, client: TestClient, data: Path
+) -> None:
+    templates = server.folders.data / "textual_inversion_templates"
+    templates.mkdir()
+    (templates / "style_filewords.txt").write_text("a picture of [filewords] by [name]")
+    made = client.post(
+        "/sdapi/v1/create/embedding", json={"name": "word/!", "num_vectors_per_token": 3, "init_text": "dog"}
+    )
+    assert made.json() == {"info": "word was created."}
+    assert (server.folders.embeddings[0] / "word.safetensors").is_file()
+    again = client.post("/sdapi/v1/create/embedding", json={"name": "word"})
+    assert again.status_code == 422
+    arguments = {
+        "embedding_name": "word",
+        "learn_rate": "5e-3:10, 1e-3",
+        "batch_size": 2,
+        "gradient_step": 1,
+        "data_root": str(data),
+        "training_width": 64,
+        "training_height": 64,
+        "steps": 20,
+        "clip_grad_mode": "norm",
+        "clip_grad_value": "0.5",
+        "create_image_every": 10,
+        "save_embedding_every": 0,
+        "template_filename": "style_filewords.txt",
+        "preview_from_txt2img": True,
+        "preview_prompt": "word",
+        "preview_steps": 5,
+        "preview_seed": -1,
+    }
+    done = client.post("/sdapi/v1/train/embedding", json=arguments)
+    assert done.json() == {"info": "Trained: word after 20 steps."}
+    request = site.trainings.history(None)[0].run.request
+    assert (request.vectors, request.initial_text, request.clip) == (3, "dog", 0.5)
+    assert (request.learning_rate, request.batch_size, request.prior) == ("5e-3:10, 1e-3", 2, "none")
+    assert request.sample_prompts == "word --s 5"
+    wanted = {"name": "hyper", "enable_sizes": ["320"], "layer_structure": "1, 2, 1", "activation_func": "relu"}
+    assert client.post("/sdapi/v1/create/hypernetwork", json=wanted).status_code == 200
+    arguments = {"hypernetwork_name": "hyper", "data_root": str(data), "steps": 5}
+    assert client.post("/sdapi/v1/train/hypernetwork", json=arguments).json()["info"].startswith("Trained: hyper")
+    request = site.trainings.history(None)[0].run.request
+    assert (request.widths, request.activation, request.learning_rate) == ((320,), "relu", "0.00001")
+    for wrong in (
+        {"hypernetwork_name": "none"},
+        {**arguments, "use_weight": True},
+        {**arguments, "template_filename": "x"},
+    ):
+        answer = client.post("/sdapi/v1/train/hypernetwork", json=wrong)
+        assert answer.status_code in (404, 422, 501)
