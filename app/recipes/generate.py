@@ -49,7 +49,8 @@ def draw(image: ImagePlan, tools: Tools, passing: Pass) -> Drawing:
     editing = source is not None and reads_picture(model) and request.image_cfg_scale != 1
     guidance = guidance._replace(image=beside, image_scale=request.image_cfg_scale if editing else None, levels=levels)
     options = sampler_options(request, path, levels or model.sigmas)
-    sampling = SAMPLERS[request.sampler](start, path.sigmas, noise, options)
+    sampler = passing.sampler or SAMPLERS[request.sampler]
+    sampling = sampler(start, path.sigmas, noise, options)
     if source and source.mask is not None:
         before = find_sampler(request.sampler).timestep
         sampling = repainted(sampling, source.latent, source.mask, before=before)

@@ -14,6 +14,7 @@ from app.recipes.effects import Decode, Effect, Picture, Recipe, Tools
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from app.samplers import Sampler
     from app.schema.request import ImagePlan, ResolvedRequest
 
 
@@ -34,12 +35,14 @@ class Pass:
 
     latent: [1, C, h, w], redrawn with the request's denoising strength in place of its own source; its size counts,
     not the request's. calls_before: model calls planned for the pass before, after which prompt editing counts on; None
-    for a first pass. turn: see there.
+    for a first pass. turn: see there. sampler: walks in place of the request's, on its levels and with about as many
+    calls: prompt editing and progress count the request's.
     """
 
     latent: Tensor | None = None
     calls_before: int | None = None
     turn: Turn | None = None
+    sampler: Sampler | None = None
 
 
 class Drawn(NamedTuple):

@@ -1,4 +1,4 @@
-"""A worked example: a frame around each picture, as a control, a stage, a tab, a route and a command."""
+"""A worked example: a frame around pictures and a sampler, as controls, a stage, a tab, a route and a command."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ NAME = "example"
 
 
 class Frame(BaseModel):
-    """width: in pixels, at most half the picture counts. grey: 0 black, 255 white."""
+    """width: in pixels, at most half the picture counts. grey: 0 black, 255 white. midpoint: how it is sampled."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     width: Annotated[int, Field(ge=0, le=256), Control("Frame width", "", 0, 64, 1, infotext="Frame width")] = 0
     grey: Annotated[int, Field(ge=0, le=255), Control("Frame grey", "", 0, 255, 1, infotext="Frame grey")] = 255
+    midpoint: Annotated[bool, Control("Sample by the midpoint rule", infotext="Midpoint")] = False
 
 
 @hook

@@ -17,6 +17,7 @@ from app.hooks import Registry
 from app.jobs.expand import expand
 from app.recipes import Pass, with_stages
 from app.recipes.passes import Drawn
+from app.samplers import Denoised
 from tests.jobs.workplace import request, resolve
 
 HERE = Path(__file__).parents[2]
@@ -65,6 +66,32 @@ def test_other_requests_are_drawn_as_ever(registry: Registry) -> None:
 
 def test_a_frame_larger_than_the_picture_covers_it(registry: Registry) -> None:
     assert drawn_with(registry, width=99).eq(255).all()
+
+
+def test_its_sampler_walks_in_place_of_the_requests(registry: Registry) -> None:
+    ways: list[Any] = []
+
+    def noted(image: Any, tools: Any, passing: Pass) -> Generator[Any, Any, Drawn]:
+        ways.append(passing.sampler)
+        yield from ()
+        return Drawn(torch.zeros(1, 4, 1, 1), False, pixels=torch.zeros(3, 2, 2, dtype=torch.uint8))
+
+    for midpoint in (True, False):
+        (plan,) = expand("job", "anna", resolve(request(extensions={"example": {"midpoint": midpoint}})))
+        next(with_stages(noted, registry.owners("register_stages"))(plan, None), None)  # type: ignore[arg-type]
+    assert ways[1] is None
+    # A model that always expects zeros: x falls as sigma does, whatever the rule.
+    sigmas = torch.tensor([8.0, 4.0, 2.0, 1.0, 0.0])
+    sampling = ways[0](torch.full((1, 4, 2, 2), 8.0), sigmas, None, None)
+    point, asked = next(sampling), [8.0]
+    for expected in (4.0, 2.0, 1.0):
+        point = sampling.send(Denoised(torch.zeros_like(point.x)))
+        assert torch.allclose(point.x, torch.full((1, 4, 2, 2), expected))
+        asked.append(point.sigma)
+    assert asked == [8, 4, 2, 1]
+    with pytest.raises(StopIteration) as ended:
+        sampling.send(Denoised(torch.zeros_like(point.x)))
+    assert ended.value.value.abs().max() < 1e-6
 
 
 def test_the_infotext_names_it(registry: Registry) -> None:
