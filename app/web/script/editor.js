@@ -91,8 +91,8 @@ easel.Editor = class {
     place.addEventListener("pointerdown", (event) => this.down(event));
     place.addEventListener("pointermove", (event) => this.move(event));
     for (const over of ["pointerup", "pointercancel"]) place.addEventListener(over, (event) => this.up(event));
-    place.addEventListener("pointerleave", () => { this.ring.hidden = true; this.under = false; });
-    place.addEventListener("pointerenter", () => { this.under = true; });
+    place.addEventListener("pointerleave", () => { this.ring.hidden = true; });
+    for (const over of [true, false]) this.root.addEventListener(over ? "pointerenter" : "pointerleave", () => { this.under = over; });
     place.addEventListener("contextmenu", (event) => { if (this.picture) event.preventDefault(); });
     place.addEventListener("wheel", (event) => {
       if (!this.picture || !(event.altKey || event.ctrlKey)) return;

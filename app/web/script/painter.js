@@ -29,7 +29,7 @@ easel.Painter = class {
 
   begin(point, { size, colour, erase }) {
     this.stroke = { kind: "stroke", size, colour, erase, points: [point] };
-    this.draw(this.stroke, 0);
+    this.draw(this.stroke);
   }
   extend(points) {
     if (!this.stroke) return;
@@ -82,7 +82,8 @@ easel.Painter = class {
     if (this.start && !["clear", "put"].includes(this.done[from]?.kind)) context.drawImage(this.start, 0, 0);
     for (const operation of this.done.slice(from)) this.draw(operation);
   }
-  draw(operation, from = 0) {
+  // from: the point up to which a stroke stands already, none where it is drawn from its first touch on.
+  draw(operation, from = null) {
     const { context, canvas } = this;
     const { kind } = operation;
     context.save();
@@ -99,19 +100,23 @@ easel.Painter = class {
       context.strokeStyle = colour;
       context.lineWidth = size;
       context.lineCap = context.lineJoin = "round";
-      context.beginPath();
-      context.moveTo(...points[from]);
-      // A line to where it stands draws the dot of a single touch.
-      for (const point of points.length > from + 1 ? points.slice(from + 1) : [points[from]]) context.lineTo(...point);
-      context.stroke();
+      // Piece by piece, so that a stroke drawn again is the same to the pixel as when the hand drew it.
+      const line = (one, other) => {
+        context.beginPath();
+        context.moveTo(...one);
+        context.lineTo(...other);
+        context.stroke();
+      };
+      if (from === null) line(points[0], points[0]);
+      for (let at = (from ?? 0) + 1; at < points.length; at++) line(points[at - 1], points[at]);
     }
     context.restore();
   }
 
-  // Whether any pixel is painted, more than half where the engine asks for that.
-  painted() {
+  // Whether any pixel is painted more than this much (of 255).
+  painted(above) {
     const { data } = this.context.getImageData(0, 0, this.canvas.width, this.canvas.height);
-    for (let at = 3; at < data.length; at += 4) if (data[at] > 128) return true;
+    for (let at = 3; at < data.length; at += 4) if (data[at] > above) return true;
     return false;
   }
   // The layer as a PNG file. colour: in place of its own; ground: below it, else it is transparent.

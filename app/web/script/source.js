@@ -188,7 +188,8 @@ easel.Source = class {
       const { painter } = slot;
       if (!painter || (painter.version === slot.saved && !always)) return;
       const { version } = painter;
-      const painted = painter.painted();
+      // What is drawn by hand counts from half on; an uploaded mask keeps its shades.
+      const painted = painter.painted(slot.name === "inpaint_upload" ? 0 : 128);
       const form = slot.paints === "mask" ? { colour: "#ffffff", ground: slot.name === "inpaint_upload" ? "#000000" : null } : {};
       const layer = painted ? await easel.upload(await painter.blob(form)) : null;
       if (slot.painter !== painter) return;
