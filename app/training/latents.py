@@ -1,4 +1,4 @@
-"""Latents: the pictures of a training, encoded once at its start, mirrored ones too, with masks and size numbers.
+"""Latents: a training's pictures, encoded once at its start, with masks and size numbers.
 
 The mean of the VAE's answer, so that the same pictures give the same latents in every process.
 """

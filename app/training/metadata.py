@@ -12,10 +12,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from app.files.hashes import legacy_hash, sha256_of
-from app.models import LoadedModel
+from app.models import LoadedModel, precision_word
 from app.schema.training import TrainingRequest
 from app.training.data import Material
 from app.training.plan import TrainingPlan
+from app.training.precision import autocast_dtype
 
 _ARCHITECTURE_ENDS: Mapping[str, str] = {
     "lora": "/lora",
@@ -56,6 +57,7 @@ def _kohya(
 ) -> dict[str, str]:
     second = model.family.name == "SD2"
     folders = _by_folder(material)
+    computed = autocast_dtype(request.precision, model.device)
     told: dict[str, object] = {
         "session_id": request.session,
         "training_started_at": request.created or "",
@@ -73,7 +75,7 @@ def _kohya(
         "max_train_steps": plan.steps,
         "lr_scheduler": request.schedule,
         "lr_warmup_steps": request.warm_up,
-        "mixed_precision": {"fp32": "no"}.get(request.precision, request.precision),
+        "mixed_precision": "no" if computed is None else precision_word(computed),
         "v2": second,
         "base_model_version": "sd_v2_v" if second and model.prediction_type == "v" else model.family.lora_version,
         "clip_skip": request.clip_skip,

@@ -1,4 +1,4 @@
-"""TrainingPlan: what a training is going to do, said before it does anything; and every reason why it cannot.
+"""TrainingPlan: what a training is going to do, or why it cannot, said before it does anything.
 
 'k pictures in b sizes, n shown an epoch, s steps', what is trained, how large the file and the snapshots will be.
 """

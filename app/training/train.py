@@ -1,4 +1,4 @@
-"""train: one call from a request and a model to a finished file; called again over the same folder it goes on.
+"""train: one call from a request and a model to a finished file; called again, it goes on.
 
 Knows the order of things; the loop, the lesson, the target and the data each do their part. Starts no process.
 """

@@ -1,4 +1,4 @@
-"""Material: a request's pictures, held-out ones apart, each with its place in a bucket, and the captions' rules.
+"""Material: a request's pictures, each in its bucket, held-out ones apart, and the captions' rules.
 
 Files and arithmetic only: nothing here needs a model, so that a plan can be made before one is loaded.
 """

@@ -1,4 +1,4 @@
-"""Choosing an optimiser: a name -> one that is made for these tensors, or the reason why it cannot be had.
+"""Choosing an optimiser: a name -> one for these tensors, or the reason why it cannot be had.
 
 Every group of parameters carries `factor`, its share of the learning rate. Knows no steps and no losses.
 """

@@ -1,4 +1,4 @@
-"""Prodigy: Adam that finds its own step size; the rate is a factor of it, usually 1 (Mishchenko and Defazio 2023).
+"""Prodigy: Adam that finds its own step size (Mishchenko and Defazio 2023); the rate is a factor of it.
 
 Algorithm 4 of the paper with decoupled weight decay and bias correction, the settings that LoRA trainings use.
 """

@@ -1,6 +1,7 @@
-"""Textual inversion as a target: vectors that stand in place of a word (Gal et al. 2022); the model stays as it is.
+"""Textual inversion as a target: vectors that stand in place of a word (Gal et al. 2022).
 
-They are spliced in where a prompt names the word, as at inference: the table of tokens takes no part.
+The model stays as it is. They are spliced in where a prompt names the word, as at inference; the table of tokens
+takes no part.
 """
 
 from __future__ import annotations

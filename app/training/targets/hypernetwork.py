@@ -1,4 +1,4 @@
-"""Hypernetwork as a target: small networks before the keys and values of attention, written as A1111's .pt.
+"""Hypernetwork as a target: small networks before attention's keys and values, as A1111's .pt.
 
 x becomes x + network(x) at full strength while it is trained (a1111-facts 6.3). The model stays as it is.
 """

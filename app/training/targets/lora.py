@@ -1,4 +1,4 @@
-"""LoRA and its kin as a target: small tensors beside the model's layers, written under kohya's names.
+"""LoRA and its kin as a target: small tensors beside the layers, written under kohya's names.
 
 The model's own weights are never touched: hooks add to what layers answer, and go again.
 """

@@ -1,4 +1,4 @@
-"""Target: what a training changes: which tensors are learnt, how they act on the model, and the file they become.
+"""Target: what a training changes: tensors, how they act on the model, the file they become.
 
 Families and data are unknown here: a target sees layers, widths and words.
 """

@@ -1,6 +1,7 @@
-"""The model's own weights as a target (DreamBooth, Ruiz et al. 2022): U-Net, if wanted text encoders, never the VAE.
+"""The model's own weights as a target (DreamBooth): U-Net, if wanted text encoders, never the VAE.
 
-The file is a whole checkpoint with the base file's layout: what was not trained is copied through byte for byte.
+Ruiz et al. 2022. The file is a whole checkpoint with the base file's layout; what was not trained is copied through,
+byte for byte.
 """
 
 from __future__ import annotations
