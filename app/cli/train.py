@@ -68,11 +68,11 @@ def run(arguments: Sequence[str], environ: Mapping[str, str], factories: Factori
     typed = read(parser, arguments, environ)
     options = launch_options(environ, typed, OWN)
     fields, epochs = asked(typed)
+    request = parse_training(fields)
     with open_trains(options, folders_of(options), factories) as trains:
         if epochs is not None:
-            plain = parse_training({**fields, "steps": 1})
-            fields["steps"] = max(1, epochs * trains.steps_per_epoch(plain) // plain.accumulation)
-        request = parse_training(fields)
+            steps = max(1, epochs * trains.steps_per_epoch(request) // request.accumulation)
+            request = request.model_copy(update={"steps": steps})
         id = trains.submit(request)
         try:
             return follow(trains.events(id), request)

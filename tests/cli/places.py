@@ -14,7 +14,7 @@ from app.cli.folders import folders_of
 from app.files import Downloads, Folders, ModelLibrary
 from app.files.patience import Patience
 from app.hooks import Command
-from app.jobs import DataFolderLock, Jobs
+from app.jobs import DataFolderLock, Jobs, Trainings
 from app.schema.errors import ModelNotFound
 from app.schema.events import RowFinished
 from app.schema.flags import LaunchOptions
@@ -69,6 +69,19 @@ class Places:
 
     def library(self, options: LaunchOptions) -> ModelLibrary:
         return ModelLibrary(self.folders)
+
+    @contextmanager
+    def trainings(self, options: LaunchOptions) -> Iterator[Trainings]:
+        # Late, since a process that trainings are forked from is made with it.
+        from tests.jobs.training_place import TrainingPlace  # noqa: PLC0415
+
+        lock = DataFolderLock(self.folders.state)
+        place = TrainingPlace(self.folders.data)
+        try:
+            yield place.trainings
+        finally:
+            place.leave()
+            lock.release()
 
     @contextmanager
     def downloads(self, options: LaunchOptions) -> Iterator[Downloads]:

@@ -24,7 +24,6 @@ def test_without_a_command_the_server_starts_with_the_flags(easel: Typed, places
         (["genrate", "a house"], 2, "There is no command 'genrate'. Did you mean generate?"),
         (["a red house"], 2, "There is no command 'a red house'. --help lists what there is."),
         (["--opt-split-attention"], 2, "--opt-split-attention is not served yet: leave it out"),
-        (["train"], 2, "Training is not served yet."),
         (["generate"], 2, "The following arguments are required: prompt."),
         (["models", "info", "nothing"], 1, "There is no checkpoint named 'nothing'."),
     ],

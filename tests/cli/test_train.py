@@ -1,0 +1,156 @@
+"""`webui.py train`: from a TOML to a file; Ctrl+C rests, the same command goes on; kohya's keys are read."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from app.cli.kohya import is_kohya, read_kohya
+from app.cli.train import from_toml
+from app.files.run_log import read_log
+from app.schema.errors import TrainingProblem
+from app.schema.training import parse_training
+from tests.cli.conftest import Typed
+from tests.cli.places import Places
+from tests.jobs.training_place import some_pictures
+
+KOHYA = """
+[model_arguments]
+pretrained_model_name_or_path = "/models/formula.safetensors"
+vae = ""
+[dataset_arguments]
+train_data_dir = "dogs"
+reg_data_dir = "ordinary"
+resolution = "512,768"
+enable_bucket = true
+bucket_no_upscale = true
+shuffle_caption = true
+keep_tokens = 1
+[training_arguments]
+output_name = "dog"
+output_dir = "out"
+max_train_epochs = 10
+train_batch_size = 2
+learning_rate = 1e-4
+unet_lr = 2e-4
+text_encoder_lr = 5e-5
+network_module = "lycoris.kohya"
+network_dim = 8
+network_alpha = 4
+network_args = ["algo=lokr", "conv_dim=4", "conv_alpha=1", "factor=8"]
+optimizer_type = "AdamW8bit"
+lr_scheduler = "cosine_with_restarts"
+lr_warmup_steps = 50
+mixed_precision = "bf16"
+min_snr_gamma = 5
+clip_skip = 2
+seed = 7
+multires_noise_iterations = 6
+"""
+
+
+def toml(folder: Path, **fields: object) -> Path:
+    usual: dict[str, object] = {"name": "mine", "data": "pictures", "steps": 30, "sample_every": 10}
+    lines = [
+        f"{name} = {str(value).lower() if isinstance(value, bool) else repr(value)}"
+        for name, value in {**usual, **fields}.items()
+    ]
+    path = folder / "run.toml"
+    path.write_text("\n".join(lines).replace("'", '"'))
+    return path
+
+
+def test_a_training_runs_from_a_toml_and_its_file_is_printed(
+    easel: Typed, places: Places, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    some_pictures(tmp_path / "pictures")
+    assert easel("train", str(toml(tmp_path, learning_rate=0.001)), "--rank", "4") == 0
+    made = places.folders.loras[0] / "mine.safetensors"
+    assert capsys.readouterr().out.strip() == str(made)
+    assert made.is_file()
+
+
+def test_wrong_data_end_the_command_before_anything_starts(
+    easel: Typed, places: Places, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "pictures").mkdir()
+    assert easel("train", str(toml(tmp_path))) == 1
+    assert "There are no pictures in pictures. Add some." in capsys.readouterr().err
+    assert easel("train", str(tmp_path / "none.toml")) == 1
+    assert easel("train", "--name", "x", "--steps", "0") == 1
+    assert "steps" in capsys.readouterr().err
+    assert not (places.folders.data / "training").exists()
+
+
+def test_ctrl_c_rests_with_a_snapshot_and_the_same_command_goes_on(
+    easel: Typed, places: Places, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    some_pictures(tmp_path / "pictures")
+    path = toml(tmp_path, steps=1500, sample_every=0)
+
+    def press() -> None:
+        while not any(_steps(log) > 5 for log in (places.folders.data / "training").glob("*/log.jsonl")):
+            time.sleep(0.01)
+        signal.raise_signal(signal.SIGINT)
+
+    threading.Thread(target=press).start()
+    assert easel("train", str(path)) == 130
+    assert "Paused; the same command goes on." in capsys.readouterr().err
+    (log,) = (places.folders.data / "training").glob("*/log.jsonl")
+    rested_at = _steps(log)
+    assert 5 < rested_at < 1500
+    assert easel("train", str(path)) == 0
+    assert [path.name for path in (places.folders.data / "training").iterdir()] == [log.parent.name]
+    begun = [entry for entry in read_log(log)[0] if entry["kind"] == "prepared"]
+    assert [entry["step"] for entry in begun] == [0, rested_at]
+
+
+def test_kohyas_keys_become_a_request() -> None:
+    values = tomllib.loads(KOHYA)
+    assert is_kohya(values)
+    imported = read_kohya(values, Path("/runs"))
+    assert imported.epochs == 10
+    assert imported.left_out == ("multires_noise_iterations",)
+    request = parse_training(imported.fields)
+    assert (request.method, request.name, request.checkpoint) == ("lora", "dog", "formula")
+    assert (Path(request.data), Path(request.class_data)) == (Path("/runs/dogs"), Path("/runs/ordinary"))
+    assert (request.prior, request.width, request.height, request.upscale) == ("pictures", 512, 768, False)
+    assert (request.lora_kind, request.rank, request.alpha) == ("LoKr", 8, 4.0)
+    assert (request.conv_rank, request.conv_alpha, request.lokr_factor) == (4, 1.0, 8)
+    assert (request.learning_rate, request.text_encoder_rate) == ("0.0002", 0.25)
+    assert (request.optimizer, request.schedule, request.warm_up) == ("AdamW8bit", "cosine", 50)
+    assert (request.precision, request.min_snr_gamma, request.clip_skip) == ("bf16", 5.0, 2)
+    assert (request.shuffle_captions, request.keep_parts, request.seed) == (True, 1, 7)
+
+
+def test_kohyas_epochs_become_steps_by_the_pictures_there_are(easel: Typed, places: Places, tmp_path: Path) -> None:
+    some_pictures(tmp_path / "dogs", 3)
+    path = tmp_path / "kohya.toml"
+    path.write_text('train_data_dir = "dogs"\noutput_name = "dog"\nnetwork_dim = 4\nmax_train_epochs = 5\n')
+    assert easel("train", str(path)) == 0
+    (log,) = (places.folders.data / "training").glob("*/log.jsonl")
+    assert _steps(log) == 15
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("no toml at all", "is no TOML"),
+        ('train_data_dir = "x"\noptimizer_type = "SGD"', "optimizer_type 'SGD' is not served"),
+        ('train_data_dir = "x"\nresolution = "wide"', "is no size"),
+    ],
+)
+def test_a_toml_that_cannot_be_read_says_why(text: str, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "wrong.toml"
+    path.write_text(text)
+    with pytest.raises(TrainingProblem, match=words):
+        from_toml(path)
+
+
+def _steps(log: Path) -> int:
+    return max((entry["step"] for entry in read_log(log)[0] if entry["kind"] == "step"), default=0)
