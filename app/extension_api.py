@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from app.hooks import Command, Tab, hook
+from app.hooks import Command, NetworkKind, Tab, hook
 from app.schema.choices import LATENT_MODES, find_sampler, find_schedule
 from app.schema.control import Control
 from app.schema.errors import EaselError, InvalidField, UnknownChoice
@@ -16,7 +16,7 @@ from app.schema.request import GenerationRequest, ImagePlan, ResolvedRequest
 
 if TYPE_CHECKING:
     from app.models import LoadedModel
-    from app.networks import Hook, Network, Patch, Vocabulary
+    from app.networks import Hook, Network, Patch, Report, Vocabulary
     from app.recipes import (
         ChangeModel,
         Decode,
@@ -46,7 +46,7 @@ VERSION = 1
 
 _HOMES = {
     "app.models": ("LoadedModel",),
-    "app.networks": ("Hook", "Network", "Patch", "Vocabulary"),
+    "app.networks": ("Hook", "Network", "Patch", "Report", "Vocabulary"),
     "app.recipes": (
         "ChangeModel",
         "Decode",
@@ -95,12 +95,14 @@ __all__ = [
     "LoadedModel",
     "ModelFacts",
     "Network",
+    "NetworkKind",
     "Noise",
     "Pass",
     "Patch",
     "Picture",
     "Point",
     "Recipe",
+    "Report",
     "ResolvedRequest",
     "Sampler",
     "SamplerOptions",

@@ -11,6 +11,7 @@ import threading
 import traceback
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import pluggy
@@ -33,6 +34,18 @@ class Named(Protocol):
     @property
     def name(self) -> str:
         """As requests and pages write it."""
+        ...
+
+
+class NetworkKind(Named, Protocol):
+    """A kind of network: `<name:which:0.8>` in a prompt switches one on."""
+
+    def find(self, which: str) -> Path | None:
+        """The file that a tag means, None where there is none. Asked when a job is submitted; must not import torch."""
+        ...
+
+    def open(self, path: Path, which: str) -> Any:
+        """A Patch, Hook or Vocabulary of `app.extension_api`. Asked on the engine's thread."""
         ...
 
 
@@ -108,8 +121,8 @@ class Questions:
         return ()
 
     @_question
-    def register_networks(self) -> Iterable[Named]:
-        """Kinds of network files."""
+    def register_networks(self) -> Iterable[NetworkKind]:
+        """Kinds of networks that prompts name in tags; a built-in kind's word keeps its meaning."""
         return ()
 
     @_question
@@ -139,6 +152,7 @@ PAGE_HOOKS = (
     "register_tabs",
     "register_routes",
     "register_commands",
+    "register_networks",
 )
 """Asked at the start. An answer must not import torch: the page is not there yet."""
 ENGINE_HOOKS = (
@@ -146,7 +160,6 @@ ENGINE_HOOKS = (
     "register_guides",
     "register_samplers",
     "register_schedules",
-    "register_networks",
     "register_upscalers",
     "register_targets",
 )

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
-from app.files import EMBEDDING, HYPERNETWORK, LORA, ModelFile, ModelLibrary
+from app.files import EMBEDDING, HYPERNETWORK, LORA, Identity, ModelFile, ModelLibrary
 from app.files.hashes import ADDNET, SHA256
 from app.files.network_facts import EmbeddingFacts
 from app.files.recognise import SDXL, SDXL_REFINER
+from app.hooks import NetworkKind
 from app.language import (
     LORA_KINDS,
     LearnedWord,
@@ -32,6 +34,7 @@ from app.schema.request import FileIdentity, GenerationRequest, NetworkUse
 logger = logging.getLogger(__name__)
 
 HYPERNET_TAG = "hypernet"
+NO_KINDS: Mapping[str, NetworkKind] = MappingProxyType({})
 
 
 class Word(NamedTuple):
@@ -91,9 +94,13 @@ class Named(NamedTuple):
 
 
 def networks_of(
-    request: GenerationRequest, library: ModelLibrary, checkpoint: ModelFile, tokenizer: Tokenizer
+    request: GenerationRequest,
+    library: ModelLibrary,
+    checkpoint: ModelFile,
+    tokenizer: Tokenizer,
+    kinds: Mapping[str, NetworkKind] = NO_KINDS,
 ) -> Named:
-    """What both prompts of a resolved request switch on.
+    """What both prompts of a resolved request switch on. kinds: of extensions, by the word of their tags.
 
     Raises InvalidPrompt for a strength that is no number and an embedding too long for a chunk, UnsupportedModel for
     a LoRA of another family than the checkpoint's, the file's own problem when it cannot be used.
@@ -103,7 +110,7 @@ def networks_of(
     missing: list[str] = []
     for tag in () if request.ignore_network_tags else texts.tags:
         try:
-            uses.extend(_tagged(tag, library, checkpoint))
+            uses.extend(_tagged(tag, library, checkpoint, kinds))
         except ModelNotFound:
             missing.append(strength(tag).name)
     words = Words(library.list(EMBEDDING), checkpoint.family, tokenizer)
@@ -113,7 +120,9 @@ def networks_of(
     return Named(tuple(uses), tuple(dict.fromkeys(missing)))
 
 
-def _tagged(tag: NetworkTag, library: ModelLibrary, checkpoint: ModelFile) -> Iterator[NetworkUse]:
+def _tagged(
+    tag: NetworkTag, library: ModelLibrary, checkpoint: ModelFile, kinds: Mapping[str, NetworkKind]
+) -> Iterator[NetworkUse]:
     """The use that a tag asks for; none for a word that stands for no network. Raises ModelNotFound."""
     if tag.kind in LORA_KINDS:
         wanted = strength(tag)
@@ -127,6 +136,16 @@ def _tagged(tag: NetworkTag, library: ModelLibrary, checkpoint: ModelFile) -> It
         wanted = strength(tag)
         file = library.find(wanted.name, HYPERNETWORK)
         yield _use(HYPERNET_TAG, wanted.name, file, wanted.text, wanted.text)
+    elif tag.kind in kinds:
+        wanted = strength(tag)
+        path = kinds[tag.kind].find(wanted.name)
+        if path is None:
+            raise ModelNotFound(f"There is no {tag.kind} called '{wanted.name}'.", field="prompt")
+        now = Identity.of(path)
+        identity = FileIdentity(path=now.path, size=now.size, mtime_ns=now.mtime_ns)
+        yield NetworkUse(
+            kind=tag.kind, name=wanted.name, file=identity, text=wanted.text, unet=wanted.unet, rank=wanted.rank
+        )
 
 
 def _shared(alias: str, library: ModelLibrary) -> bool:
@@ -168,8 +187,11 @@ def _use(
 
 
 def hashed(use: NetworkUse, library: ModelLibrary) -> NetworkUse:
-    """The use with the hash that infotexts print; a file that was replaced meanwhile goes without."""
+    """The use with the hash that infotexts print; a file that was replaced meanwhile goes without, as do networks of
+    extensions."""
     kinds = {"lora": (LORA, ADDNET, 12), HYPERNET_TAG: (HYPERNETWORK, SHA256, 10), "embedding": (EMBEDDING, SHA256, 12)}
+    if use.kind not in kinds:
+        return use
     kind, algorithm, digits = kinds[use.kind]
     wanted = (use.file.path, use.file.size, use.file.mtime_ns)
     entry = next((file for file in library.list(kind) if file.identity == wanted), None)

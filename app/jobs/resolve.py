@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pydantic import BaseModel, JsonValue, ValidationError
 
 from app.files import CHECKPOINT, VAE, ModelFile, ModelLibrary, find_upscaler
+from app.hooks import NetworkKind
 from app.jobs.networks import networks_of
 from app.language import Reading, Style, Timing, Tokenizer, final_prompts, plan_texts
 from app.schema.choices import AUTOMATIC, NO_UPSCALER, find_sampler, find_schedule, split_sampler_name
@@ -52,6 +53,7 @@ class Resolver:
     extensions: Models = field(default_factory=dict)
     passes: Mapping[str, FurtherPass] = field(default_factory=dict)
     tokenizer: Tokenizer = field(default_factory=Tokenizer)
+    network_kinds: Mapping[str, NetworkKind] = field(default_factory=dict)
 
     def __call__(self, request: GenerationRequest) -> ResolvedRequest:
         """Raises UnknownChoice for a sampler or schedule, ModelNotFound or the file's own problem for a model,
@@ -85,7 +87,7 @@ class Resolver:
         )
         # What cannot be encoded is refused now, not when its turn comes.
         plan_texts(prompt, negative_prompt, Reading(Timing(resolved.steps), resolved.emphasis))
-        networks = networks_of(resolved, self.library, checkpoint, self.tokenizer)
+        networks = networks_of(resolved, self.library, checkpoint, self.tokenizer, self.network_kinds)
         return ResolvedRequest(
             request=resolved,
             checkpoint=identity_of(checkpoint),

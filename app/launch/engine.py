@@ -70,7 +70,7 @@ def make_engine(
         host=Tier(0 if options.lowram and own else int(machine * HOST_SHARE), machine),
         card=Tier(int(own * CARD_SHARE), own) if own else None,
         thrift=options.thrift if own else "",
-        networks=NetworkSet(tokenizer.encode),
+        networks=NetworkSet(tokenizer.encode, extensions.registry.table("register_networks")),
     )
 
     def picture(digest: str) -> Image:

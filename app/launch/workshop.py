@@ -188,6 +188,7 @@ def resolver_of(
         require_picture=require_picture,
         extensions=dict(registry.owners("register_controls")) if registry else {},
         passes=dict(registry.owners("register_passes")) if registry else {},
+        network_kinds=registry.table("register_networks") if registry else {},
     )
 
 

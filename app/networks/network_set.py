@@ -6,17 +6,18 @@ Touches only what differs from what is on. Owns the opened files and the way bac
 from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import NamedTuple, cast
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
+from app.hooks import NetworkKind
 from app.models.model import LoadedModel
 from app.networks.keys import Layers, layers_of
-from app.networks.network import Hook, Patch, Report, Wanted
-from app.networks.open import EMBEDDING_KIND, HYPERNET_KIND, LORA_KIND, Networks, Tokenise, open_network, require_family
+from app.networks.network import Hook, Patch, Report, Vocabulary, Wanted
+from app.networks.open import NO_KINDS, Networks, Tokenise, open_network, require_family
 from app.networks.originals import Originals
 
 _MOST_OPEN = 64
@@ -49,11 +50,12 @@ class _State:
 class NetworkSet:
     """Networks on the models of one process.
 
-    tokenise: token ids of an embedding's name, without the tokens at both ends.
+    tokenise: token ids of an embedding's name, without the tokens at both ends. kinds: of extensions, by their words.
     """
 
-    def __init__(self, tokenise: Tokenise) -> None:
+    def __init__(self, tokenise: Tokenise, kinds: Mapping[str, NetworkKind] = NO_KINDS) -> None:
         self._tokenise = tokenise
+        self._kinds = kinds
         self._open: OrderedDict[Hashable, Networks] = OrderedDict()
         self._states: WeakKeyDictionary[LoadedModel, _State] = WeakKeyDictionary()
         self._names: WeakKeyDictionary[LoadedModel, Layers] = WeakKeyDictionary()
@@ -83,7 +85,7 @@ class NetworkSet:
             raise
         state.wanted = tuple(wanted)
         model.vocabularies = tuple(
-            network for networks in opened for network in networks if network.kind == EMBEDDING_KIND
+            cast("Vocabulary", network) for networks in opened for network in networks if hasattr(network, "tokens")
         )
         model.networks = tuple(networks[0].fingerprint for networks in opened)
         state.reports = tuple(networks[0].report(model) for networks in opened)
@@ -117,7 +119,7 @@ class NetworkSet:
     def _opened(self, wanted: Wanted) -> Networks:
         key = wanted[:5]
         if key not in self._open:
-            self._open[key] = open_network(wanted, self._tokenise, self._layers)
+            self._open[key] = open_network(wanted, self._tokenise, self._layers, self._kinds)
         self._open.move_to_end(key)
         while len(self._open) > _MOST_OPEN:
             self._open.popitem(last=False)
@@ -133,7 +135,7 @@ class NetworkSet:
     def _patch(model: LoadedModel, state: _State, wanted: Sequence[Wanted], opened: Sequence[Networks]) -> None:
         uses: dict[str, list[_Use]] = defaultdict(list)
         for one, networks in zip(wanted, opened, strict=True):
-            if one.kind != LORA_KIND:
+            if not hasattr(networks[0], "changed"):
                 continue
             patch = cast("Patch", networks[0])
             for path in patch.targets(model):
@@ -162,7 +164,7 @@ class NetworkSet:
         hooks = [
             (cast("Hook", networks[0]), one.unet)
             for one, networks in zip(wanted, opened, strict=True)
-            if one.kind == HYPERNET_KIND
+            if hasattr(networks[0], "attach")
         ]
         keys = tuple((hook.fingerprint, strength) for hook, strength in hooks)
         if keys == state.hooks:

@@ -27,10 +27,9 @@ class Numbers:
         self._bytes: Tensor | None = None
         if isinstance(file, WeightFile):
             try:
-                storage = torch.UntypedStorage.from_file(str(file.path), shared=False, nbytes=file.header.size)
+                self._bytes = torch.from_file(str(file.path), shared=False, size=file.header.size, dtype=torch.uint8)
             except RuntimeError as error:
                 raise BrokenModelFile(f"{file.path.name} cannot be read: {error}.") from error
-            self._bytes = torch.empty(0, dtype=torch.uint8).set_(storage)
 
     def tensor(self, key: str, device: torch.device) -> Tensor:
         """The tensor in the file's own type. Raises KeyError for a name that is not there."""

@@ -5,10 +5,12 @@ Checks that the file is the one that was asked for, and that it was made for the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from app.files import Identity
+from app.hooks import NetworkKind
 from app.models.checkpoint_file import open_weights
 from app.models.families import SDXL, SDXL_REFINER
 from app.models.model import LoadedModel
@@ -22,13 +24,19 @@ from app.schema.errors import ModelChanged, ModelNotFound, UnsupportedModel
 LORA_KIND, HYPERNET_KIND, EMBEDDING_KIND = "lora", "hypernet", "embedding"
 Tokenise = Callable[[str], Sequence[int]]
 Networks = tuple[Patch | Hook | Vocabulary, ...]
+NO_KINDS: Mapping[str, NetworkKind] = MappingProxyType({})
 
 
-def open_network(wanted: Wanted, tokenise: Tokenise, layers: Callable[[LoadedModel], Layers] = layers_of) -> Networks:
+def open_network(
+    wanted: Wanted,
+    tokenise: Tokenise,
+    layers: Callable[[LoadedModel], Layers] = layers_of,
+    kinds: Mapping[str, NetworkKind] = NO_KINDS,
+) -> Networks:
     """The network of a file, and the embeddings bundled with it.
 
-    tokenise: token ids of an embedding's name. layers: as of `FilePatch`. Raises ModelNotFound, ModelChanged when the
-    file is not the one that was asked for, and what its reader raises.
+    tokenise: token ids of an embedding's name. layers: as of `FilePatch`. kinds: of extensions. Raises ModelNotFound,
+    ModelChanged when the file is not the one that was asked for, and what its reader raises.
     """
     path = Path(wanted.path)
     try:
@@ -47,6 +55,8 @@ def open_network(wanted: Wanted, tokenise: Tokenise, layers: Callable[[LoadedMod
         return (Embedding(wanted.name, tokenise(wanted.name), read_vectors(path), now),)
     if wanted.kind == HYPERNET_KIND:
         return (Hypernetwork(path, wanted.name),)
+    if wanted.kind in kinds and wanted.kind != LORA_KIND:
+        return (kinds[wanted.kind].open(path, wanted.name),)
     file = open_weights(path)
     words = (Embedding(name, tokenise(name), vectors, now) for name, vectors in bundled(file).items())
     return (FilePatch(file, wanted.name, layers), *words)
