@@ -205,3 +205,13 @@ def test_a_plan_tells_the_patterns_their_values() -> None:
     assert (facts.seed, facts.seeds, facts.number, facts.batch_number) == (8, [7, 8, 9, 10], 2, 2)
     assert (facts.model_name, facts.model_hash, facts.steps, facts.user) == ("starter", "ababababab", 9, "ann")
     assert picture_facts(plan(1, variation_strength=0.5), FINISHED).seeds == [7, 7]
+
+
+def test_a_redrawn_file_keeps_its_name_in_the_folder_asked_for(images: Images, tmp_path: Path) -> None:
+    asked = {"init_images": ("ab" * 32,), "source_names": ("my scene", "a:b"), "output_folder": "trip/day 1"}
+    path = first_name(images, **asked)
+    assert path == "outputs/txt2img-images/trip/day 1/my scene.png"
+    images.write(path, FINISHED, "")
+    assert first_name(images, **asked) == "outputs/txt2img-images/trip/day 1/my scene-1.png"
+    second = next(images.names(plan(1, **asked), FINISHED))
+    assert second == "outputs/txt2img-images/trip/day 1/a_b.png"

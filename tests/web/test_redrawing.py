@@ -260,7 +260,9 @@ def test_modes_keep_their_paint_and_send_what_they_show(page: Page, site: Site) 
     request = newest(site)
     sketch, mask = stored(page, site, request.init_images[0]), stored(page, site, request.mask)
     inside = np.asarray(mask.getchannel("A")) == 255
-    assert (np.asarray(sketch.convert("RGB"))[inside] == (0xD0, 0x30, 0x20)).all()
+    painted_colours = np.asarray(sketch.convert("RGB"))[inside].astype(int)
+    assert inside.sum() > 10
+    assert np.abs(painted_colours - (0xD0, 0x30, 0x20)).max() <= 2
     untouched = np.asarray(mask.getchannel("A")) == 0
     before = np.asarray(Image.open(io.BytesIO(picture())))
     assert (np.asarray(sketch.convert("RGB"))[untouched] == before[untouched]).all()
