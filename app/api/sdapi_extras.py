@@ -88,7 +88,7 @@ def request_of(fields: ExtrasFields) -> ExtrasRequest:
     values = {ours: told[theirs] for theirs, ours in _NAMES.items() if theirs in told}
     values = {name: (value.strip() or "None") if isinstance(value, str) else value for name, value in values.items()}
     try:
-        return parse_extras({**values, "resize": ("by", "to")[told.get("resize_mode", 0)], "save": False})
+        return parse_extras({**values, "resize": ("by", "to")[told.get("resize_mode", 0)]})
     except InvalidField as problem:
         problem.field = next((theirs for theirs, ours in _NAMES.items() if ours == problem.field), problem.field)
         raise

@@ -94,26 +94,26 @@ class FileUpscaler:
 
     def _attempt(self, pixels: Tensor, tell: Tell) -> Tensor | None:
         try:
-            with torch.inference_mode():
-                return in_tiles(
-                    pixels, self.scale, self._run, tile=self._tile, overlap=self._overlap, progress=tell
-                ).clone()
+            return in_tiles(pixels, self.scale, self._run, tile=self._tile, overlap=self._overlap, progress=tell)
         except Exception as error:
             if is_out_of_memory(error):
                 return None
             raise
 
     def _run(self, part: Tensor) -> Tensor:
-        picture = part.to(self._descriptor.device, self._descriptor.dtype)[None] / 255
-        if self._descriptor.input_channels == 1:
-            picture = picture.mean(dim=1, keepdim=True)
-        answer = self._descriptor(picture)[0].float()
-        if not bool(torch.isfinite(answer).all()):
-            raise NotFiniteResult(
-                f"The upscaler {self.name} gave values that are not numbers.",
-                hint="Choose another; its file is broken.",
-            )
-        return answer.expand(3, -1, -1).mul(255).round().to(torch.uint8).cpu()
+        with torch.inference_mode():
+            picture = part.to(self._descriptor.device, self._descriptor.dtype)[None] / 255
+            if self._descriptor.input_channels == 1:
+                picture = picture.mean(dim=1, keepdim=True)
+            answer = self._descriptor(picture)[0].float()
+            if not bool(torch.isfinite(answer).all()):
+                raise NotFiniteResult(
+                    f"The upscaler {self.name} gave values that are not numbers.",
+                    hint="Choose another; its file is broken.",
+                )
+            levels = answer.expand(3, -1, -1).mul(255).round().to(torch.uint8).cpu()
+        # A copy of the tile, not of the whole picture: what is made in that mode cannot be changed outside of it.
+        return levels.clone()
 
 
 def load_upscaler(path: str | Path, device: torch.device) -> FileUpscaler:

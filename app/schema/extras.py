@@ -50,7 +50,6 @@ class ExtrasRequest(BaseModel):
     objective: Annotated[Literal["Maximize area", "Minimize error"], Control("Resizing objective")] = "Maximize area"
     error_threshold: Annotated[float, Share, Control("Error threshold", "", 0, 1, 0.01)] = 0.1
     flips: Annotated[tuple[Mirror, ...], Control("Create flipped copies")] = ()
-    save: bool = True
 
     @property
     def enlarges(self) -> bool:
