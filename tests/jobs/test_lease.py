@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
+
 from app.jobs.lease import DeviceLease
+from tests.jobs.workplace import Workplace, request
 
 
 class Clock:
@@ -84,3 +88,24 @@ def test_a_device_that_no_training_wants_is_never_lent() -> None:
     assert not lease.due()
     assert lease.may_draw()
     assert not lease.wanted_back()
+
+
+def test_the_worker_frees_the_device_for_a_training_and_draws_when_it_is_back(tmp_path: Path) -> None:
+    lease = DeviceLease(lambda: False, patience=0.01, linger=0.0)
+    place = Workplace(tmp_path, lease=lease)
+    place.worker.start()
+    try:
+        assert place.jobs.wait(place.jobs.submit(request(), "ann").id, 30).state == "done"
+        while not lease.take():
+            place.worker.wake()
+            time.sleep(0.001)
+        assert place.engines[0].lent == 1
+        id = place.jobs.submit(request(), "ann").id
+        while not lease.wanted_back():
+            time.sleep(0.001)
+        assert place.jobs.get(id).state == "queued"
+        lease.give_back()
+        place.worker.wake()
+        assert place.jobs.wait(id, 30).state == "done"
+    finally:
+        place.close()

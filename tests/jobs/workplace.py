@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 
-from app.jobs import Bus, Inflight, Jobs, Store, Worker, Writer
+from app.jobs import Bus, DeviceLease, Inflight, Jobs, Store, Worker, Writer
 from app.jobs.engine import BeforeGroup
 from app.jobs.recovery import recover
 from app.schema.errors import DiskFull
@@ -67,13 +67,18 @@ class Workplace:
     """Built as `launch` builds it, and again over the same folder after `kill`."""
 
     def __init__(
-        self, folder: Path, make_engine: Callable[[BeforeGroup], FakeEngine] = FakeEngine, most_owners: int = 4
+        self,
+        folder: Path,
+        make_engine: Callable[[BeforeGroup], FakeEngine] = FakeEngine,
+        most_owners: int = 4,
+        lease: DeviceLease | None = None,
     ) -> None:
         self.folder = folder
         self.files = MemoryFiles()
         self.engines: list[FakeEngine] = []
         self.make_engine = make_engine
         self.most_owners = most_owners
+        self.lease = lease
         self.build()
 
     def build(self) -> None:
@@ -82,7 +87,13 @@ class Workplace:
         self.inflight = Inflight(self.folder / "inflight")
         self.writer = Writer(self.store, self.files)
         self.worker = Worker(
-            self.store, self.bus, self.writer, self.inflight, self._engine, most_owners=self.most_owners
+            self.store,
+            self.bus,
+            self.writer,
+            self.inflight,
+            self._engine,
+            lease=self.lease,
+            most_owners=self.most_owners,
         )
         self.jobs = Jobs(self.folder, self.store, self.bus, self.worker, resolve)
         recover(self.store, self.inflight, self.files.is_whole)
