@@ -365,6 +365,25 @@ def test_offloading_first_clears_the_card_then_streams_and_then_gives_up() -> No
     assert card.moves == ["unet not streamed", "unet to card"]
 
 
+def test_a_card_that_is_lent_is_empty_and_its_models_come_back() -> None:
+    disk, card = Disk(), Card()
+    manager = with_card(disk, card, size=2 * WHOLE)
+    manager.pin("a")
+    use(manager, choice("a"))
+    manager.lend()
+    assert [tier.used for tier in manager.memory().tiers] == [0, WHOLE]
+    use(manager, choice("a"))
+    assert disk.read == ["a.vae", "a"]
+    assert [tier.used for tier in manager.memory().tiers] == [WHOLE, 0]
+
+
+def test_lending_without_a_card_changes_nothing() -> None:
+    manager = on_cpu(Disk())
+    use(manager, choice("a"))
+    manager.lend()
+    assert manager.bytes() == WHOLE
+
+
 def test_offloading_without_a_card_drops_what_is_idle() -> None:
     manager = on_cpu(Disk())
     use(manager, choice("a"), choice("b"), choice("c"))
