@@ -20,17 +20,22 @@ Kind = Literal["checkpoint", "vae"]
 
 
 class Key(NamedTuple):
-    """What a kept thing is found by: its kind, the file it comes from, the precision that was asked for."""
+    """What a kept thing is found by: its kind, the file it comes from, the precision that was asked for.
+
+    lenders: the files that its text encoders come from, where they are not its own.
+    """
 
     kind: Kind
     file: FileIdentity
     precision: str
+    lenders: tuple[FileIdentity, ...] = ()
 
     @classmethod
     def both(cls, choice: ModelChoice) -> tuple[Key, Key]:
         """Of the checkpoint and of the VAE of a choice; the checkpoint's own VAE is a thing of its own too."""
         vae = choice.vae or choice.checkpoint
-        return cls("checkpoint", choice.checkpoint, choice.precision), cls("vae", vae, choice.precision)
+        checkpoint = cls("checkpoint", choice.checkpoint, choice.precision, choice.text_encoders)
+        return checkpoint, cls("vae", vae, choice.precision)
 
 
 @dataclass(eq=False)

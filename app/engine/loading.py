@@ -17,6 +17,7 @@ from app.models import (
     LoadedModel,
     OpenFiles,
     Precision,
+    Source,
     Survey,
     Vae,
     choose_attention,
@@ -73,6 +74,8 @@ class Loading:
         require_unchanged(choice.checkpoint, "checkpoint")
         if choice.vae is not None:
             require_unchanged(choice.vae, "vae")
+        for lender in choice.text_encoders:
+            require_unchanged(lender, "text_encoder")
         asked = (choice._replace(networks=()), unet, vae)
         if asked not in self._surveys:
             self._surveys[asked] = self._survey(choice, unet, vae)
@@ -81,7 +84,11 @@ class Loading:
     def _survey(self, choice: ModelChoice, unet: torch.dtype | None, vae: torch.dtype | None) -> Needs:
         precision = self._precision(choice, unet)
         checkpoint = survey_checkpoint(
-            self._files.get(choice.checkpoint.path), precision, self._device, needs_vae=choice.vae is None
+            self._files.get(choice.checkpoint.path),
+            precision,
+            self._device,
+            needs_vae=choice.vae is None,
+            text_encoders_from=self._lenders(choice),
         )
         if self._eight_bits is not None:
             # Fresh weights take the place of the old ones here, so that nothing could be written over.
@@ -116,7 +123,15 @@ class Loading:
         # Squeezed where there is room for the whole, so that a small card sees the small weights only.
         target = torch.device("cpu") if eight_bits is not None else device
         opened = self._files.get(choice.checkpoint.path)
-        model = load_checkpoint(opened, device=target, precision=precision, vae=vae, into=into, progress=tell)
+        model = load_checkpoint(
+            opened,
+            device=target,
+            precision=precision,
+            vae=vae,
+            text_encoders_from=self._lenders(choice),
+            into=into,
+            progress=tell,
+        )
         if eight_bits is not None:
             store_in_eight_bits(model.unet, eight_bits)
             for _, part in model.parts():
@@ -140,10 +155,12 @@ class Loading:
             )
         vae.scaling_factor = model.family.scaling_factor
         model.vae = vae
-        model.fingerprint = self._fingerprint(model, vae)
+        model.fingerprint = fingerprint(
+            model.file, model.dtype, self._eight_bits, vae.file, vae.dtype, choice.text_encoders
+        )
 
-    def _fingerprint(self, model: LoadedModel, vae: Vae) -> str:
-        return fingerprint(model.file, model.dtype, self._eight_bits, vae.file, vae.dtype)
+    def _lenders(self, choice: ModelChoice) -> list[Source]:
+        return [self._files.get(file.path) for file in choice.text_encoders]
 
     def _precision(self, choice: ModelChoice, unet: torch.dtype | None) -> Precision:
         precision = choose_precision(

@@ -44,13 +44,14 @@ _NEEDS: Mapping[type, tuple[PartName, ...]] = {
 class ModelChoice(NamedTuple):
     """What must be on the device for a row: equal choices share a model. precision: 'fp32', 'bf16' or 'fp16'.
 
-    networks: exactly those that are on it, in order.
+    networks: exactly those that are on it, in order. text_encoders: files that lend those which the checkpoint lacks.
     """
 
     checkpoint: FileIdentity
     vae: FileIdentity | None
     precision: str
     networks: tuple[Wanted, ...] = ()
+    text_encoders: tuple[FileIdentity, ...] = ()
 
     @classmethod
     def of(cls, resolved: ResolvedRequest) -> ModelChoice:
@@ -60,7 +61,9 @@ class ModelChoice(NamedTuple):
             Wanted(one.kind, one.name, one.file.path, one.file.size, one.file.mtime_ns, one.text, one.unet, one.rank)
             for one in resolved.networks
         )
-        return cls(resolved.checkpoint.model_copy(update={"sha256": None}), vae, resolved.request.precision, networks)
+        checkpoint = resolved.checkpoint.model_copy(update={"sha256": None})
+        lenders = tuple(file.model_copy(update={"sha256": None}) for file in resolved.text_encoders)
+        return cls(checkpoint, vae, resolved.request.precision, networks, lenders)
 
 
 @dataclass(eq=False)

@@ -22,6 +22,7 @@ UPSCALER = "upscaler"
 CONTROLNET = "controlnet"
 FACE_RESTORER = "face restorer"
 VAE_APPROXIMATION = "vae approximation"
+TEXT_ENCODER = "text encoder"
 
 KINDS = (
     CHECKPOINT,
@@ -33,6 +34,7 @@ KINDS = (
     CONTROLNET,
     FACE_RESTORER,
     VAE_APPROXIMATION,
+    TEXT_ENCODER,
 )
 
 _UPSCALER_FOLDERS = ("ESRGAN", "RealESRGAN", "SwinIR", "ScuNET", "LDSR", "DAT", "HAT", "BSRGAN")
@@ -60,6 +62,7 @@ class Folders:
     controlnets: tuple[Path, ...]
     face_restorers: tuple[Path, ...]
     vae_approximations: tuple[Path, ...]
+    text_encoders: tuple[Path, ...]
     outputs: Path
     log: Path
     state: Path
@@ -100,6 +103,7 @@ class Folders:
             controlnets=(models / "ControlNet",),
             face_restorers=(models / "GFPGAN", models / "Codeformer"),
             vae_approximations=(models / "VAE-approx", models / "VAE-taesd"),
+            text_encoders=(models / "text_encoder", models / "text_encoders"),
             outputs=data / "outputs",
             log=data / "log",
             state=data / "data",
@@ -122,6 +126,7 @@ class Folders:
             CONTROLNET: self.controlnets,
             FACE_RESTORER: self.face_restorers,
             VAE_APPROXIMATION: self.vae_approximations,
+            TEXT_ENCODER: self.text_encoders,
         }[kind]
 
     def create(self) -> None:

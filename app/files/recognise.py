@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 from app.files.folders import CHECKPOINT, CONTROLNET, EMBEDDING, HYPERNETWORK, LORA, UPSCALER, VAE, VAE_APPROXIMATION
 
 # Raised whenever an answer of this file may change, so that remembered answers are asked for again.
-RECOGNITION_VERSION = 6
+RECOGNITION_VERSION = 7
 
 SD1 = "SD1"
 SD2 = "SD2"
@@ -45,8 +45,8 @@ class Recognised(NamedTuple):
     kind: a kind of `folders`, or 'unet', 'text encoder', 'unknown'. family: as named in `app.models.families`, "" when
     nothing tells. variant: 'inpaint' (9 channels), 'pix2pix' (8), 'depth', 'unclip', 'SSD-1B'; of a VAE 'taesd' or
     'taesd encoder'; of a text encoder 'CLIP-L', 'OpenCLIP-H', 'OpenCLIP-G' or 'T5'; else "".
-    prediction: 'epsilon', 'v' or "" (not knowable from names and metadata). parts: of a checkpoint, those that are
-    inside ('unet', 'vae', 'text encoder', 'ema').
+    prediction: 'epsilon', 'v' or "" (not knowable from names and metadata). parts: of a checkpoint or U-Net, those
+    that are inside ('unet', 'vae', 'text encoder', 'ema').
     """
 
     kind: str
@@ -270,7 +270,7 @@ def _diffusers_unet(tensors: Tensors) -> Recognised | None:
     if not ("conv_in.weight" in tensors and _any(tensors, "down_blocks.0.")):
         return None
     variant = {9: "inpaint", 8: "pix2pix"}.get(_size(tensors, "conv_in.weight", 1), "")
-    return Recognised(UNET, _FAMILY_OF_WIDTH.get(_context_width(tensors, ""), ""), variant)
+    return Recognised(UNET, _FAMILY_OF_WIDTH.get(_context_width(tensors, ""), ""), variant, parts=("unet",))
 
 
 _TEXT_ENCODERS = {768: ("", "CLIP-L"), 1024: (SD2, "OpenCLIP-H"), 1280: (SDXL, "OpenCLIP-G")}

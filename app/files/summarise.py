@@ -47,6 +47,7 @@ _WORDS = {
     UPSCALER: ("an upscaler", "models/ESRGAN"),
     CONTROLNET: ("a ControlNet", "models/ControlNet"),
     VAE_APPROXIMATION: ("an approximate VAE for previews", "models/VAE-approx"),
+    TEXT_ENCODER: ("a text encoder alone", "models/text_encoder"),
 }
 
 
@@ -195,14 +196,17 @@ def problem_in(kind: str, summary: Summary) -> Problem | None:
         return None
     if summary.kind != kind:
         what, place = _WORDS.get(summary.kind, ("", ""))
-        if what:
+        if kind == CHECKPOINT and summary.kind == UNET:
+            return None  # drawn with, once the parts that it lacks are chosen
+        if what and summary.kind != TEXT_ENCODER:
             return Problem(UnsupportedModel.code, f"It is {what}, not {_WORDS[kind][0]}: it belongs in {place}.")
         if summary.kind == UNET:
             text = "It holds a U-Net alone in diffusers' naming: it belongs in the folder 'unet' of a diffusers model."
             return Problem(UnsupportedModel.code, text)
         if summary.kind == TEXT_ENCODER:
             which = f" ({summary.variant})" if summary.variant else ""
-            return Problem(UnsupportedModel.code, f"It is a text encoder alone{which}, not {_WORDS[kind][0]}.")
+            text = f"It is a text encoder alone{which}, not {_WORDS[kind][0]}: it belongs in models/text_encoder."
+            return Problem(UnsupportedModel.code, text)
         return Problem(UnsupportedModel.code, f"It holds nothing that is known of {_WORDS[kind][0]}.")
     if kind == VAE and summary.variant == "taesd encoder":
         text = "It is the encoder of a TAESD alone: pictures need its decoder (taesd_decoder)."

@@ -15,6 +15,7 @@ from pydantic import BaseModel, JsonValue, ValidationError
 from app.files import CHECKPOINT, VAE, ModelFile, ModelLibrary, find_upscaler
 from app.hooks import NetworkKind
 from app.jobs.networks import networks_of
+from app.jobs.text_encoders import lenders_of
 from app.language import Reading, Style, Timing, Tokenizer, final_prompts, plan_texts
 from app.schema.choices import AUTOMATIC, NO_UPSCALER, find_sampler, find_schedule, split_sampler_name
 from app.schema.control import controls_of
@@ -65,6 +66,7 @@ class Resolver:
             self.require_picture(request.mask, "mask")
         checkpoint = self.checkpoint(request.checkpoint)
         vae = self.vae(request.vae, checkpoint)
+        lenders = lenders_of(checkpoint, request.text_encoder, self.library)
         styles = list(self.styles()) if request.styles else []
         prompt, negative_prompt = final_prompts(
             request.prompt, request.negative_prompt, request.styles, styles, comments=request.prompt_comments
@@ -78,6 +80,7 @@ class Resolver:
                 "sampler": sampler,
                 "schedule": schedule,
                 "checkpoint": checkpoint.title,
+                "text_encoder": ", ".join(file.name for file in lenders) or AUTOMATIC,
                 "seed": self.draw_seed() if request.seed == -1 else request.seed,
                 "variation_seed": self.draw_seed() if request.variation_seed == -1 else request.variation_seed,
                 "precision": self.precision(request.precision),
@@ -93,6 +96,7 @@ class Resolver:
             checkpoint=identity_of(checkpoint),
             checkpoint_name=checkpoint.stem,
             vae=identity_of(vae) if vae else None,
+            text_encoders=tuple(identity_of(file) for file in lenders),
             schedule_label=_printed(sampler, schedule),
             networks=networks.uses,
             missing_networks=networks.missing,

@@ -66,18 +66,22 @@ def fill(
             tensor = tensor.reshape(parameter.shape)
         keeps = not parameter.is_meta and parameter.dtype == dtype and parameter.device == device
         # Written over, another file's pages would become private copies one by one, each after a read of the old.
-        keeps = keeps and not is_mapped(parameter)
-        if keeps and (tensor.dtype != dtype or device.type != "cpu"):
+        if keeps and (tensor.dtype != dtype or device.type != "cpu") and not is_mapped(parameter):
             parameter.data.copy_(tensor)
+            continue
+        value = tensor.to(device).to(dtype).contiguous()
+        if value.data_ptr() == tensor.data_ptr() and scale_name(source.key, file.shapes) is None:
+            mapped.append(name)
+        if keeps:
+            parameter.data = value
         else:
-            state[name] = tensor.to(device).to(dtype).contiguous()
-            if state[name].data_ptr() == tensor.data_ptr() and scale_name(source.key, file.shapes) is None:
-                mapped.append(name)
-    if state:  # else all was written over, and walking through the modules takes a twentieth of such a swap
+            state[name] = value
+    if state:  # walking through the modules takes a tenth of a swap that has no need of it
         module.load_state_dict(state, strict=False, assign=True)
-        for name in mapped:
-            mark_mapped(module.get_parameter(name))
         module.requires_grad_(False)
+        parameters = dict(module.named_parameters())
+    for name in mapped:
+        mark_mapped(parameters[name])
     meter.end()
     used = {source.key for source in sources.values()}
     return used.union(filter(None, (scale_name(key, file.shapes) for key in used)))

@@ -6,14 +6,17 @@ Counts; builds no model and judges no architecture.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 
 from app.models.architecture import family_of
 from app.models.checkpoint_file import Source, open_checkpoint, open_vae
+from app.models.file_facts import read_facts
 from app.models.memory import charged
 from app.models.precision import Precision
+from app.models.text_parts import text_parts
 from app.models.weights import Weights, bytes_below
 from app.schema.errors import UnsupportedModel
 
@@ -31,8 +34,15 @@ class Survey(NamedTuple):
     signature: object
 
 
-def survey_checkpoint(source: Source, precision: Precision, device: torch.device, *, needs_vae: bool) -> Survey:
-    """U-Net and text encoders. needs_vae: whether the file must hold a VAE too.
+def survey_checkpoint(
+    source: Source,
+    precision: Precision,
+    device: torch.device,
+    *,
+    needs_vae: bool,
+    text_encoders_from: Sequence[Source] = (),
+) -> Survey:
+    """U-Net and text encoders. needs_vae: whether the file must hold a VAE too. text_encoders_from: as load_checkpoint.
 
     Raises as load_checkpoint does.
     """
@@ -40,11 +50,15 @@ def survey_checkpoint(source: Source, precision: Precision, device: torch.device
     family = family_of(file)
     if needs_vae and not bytes_below(file, family.vae_prefix):
         raise UnsupportedModel(f"{file.path.name} holds no VAE.", hint="Choose a VAE file for it.")
-    texts = tuple(text.prefix for text in family.text_encoders)
-    memory = _memory(file, (family.unet_prefix,), precision.unet, device) + _memory(file, texts, precision.text, device)
-    prefixes = (family.unet_prefix, *texts)
-    signature = (family.name, precision.unet, precision.text, _shapes(file, prefixes))
-    return Survey(memory, bytes_below(file, *prefixes), signature)
+    facts = read_facts(file.path, file.shapes, file.metadata)
+    parts = text_parts(file, family, facts, [open_checkpoint(lender) for lender in text_encoders_from])
+    read = [(file, family.unet_prefix, precision.unet)]
+    read += [(part.file, text.prefix, precision.text) for part, text in zip(parts, family.text_encoders, strict=True)]
+    return Survey(
+        sum(_memory(weights, (prefix,), dtype, device) for weights, prefix, dtype in read),
+        sum(bytes_below(weights, prefix) for weights, prefix, _ in read),
+        (family.name, *((dtype, _shapes(weights, (prefix,))) for weights, prefix, dtype in read)),
+    )
 
 
 def survey_vae(source: Source, dtype: torch.dtype, device: torch.device) -> Survey:

@@ -61,6 +61,16 @@ class GenerationRequest(SamplingFields, GuidanceFields, PromptFields, PictureFie
             change_cost=7,
         ),
     ] = AUTOMATIC
+    text_encoder: Annotated[
+        str,
+        Control(
+            "Text encoder",
+            "lent to a checkpoint without one: files in models/text_encoder or a checkpoint, commas between several",
+            api="sd_text_encoder",
+            infotext="Text encoder",
+            change_cost=9,
+        ),
+    ] = AUTOMATIC
     sampler: Annotated[str, Control("Sampling method", choices="samplers", api="sampler_name", infotext="Sampler")] = (
         DEFAULT_SAMPLER
     )
@@ -210,6 +220,7 @@ class ResolvedRequest(BaseModel):
 
     prompt and negative_prompt of `request` hold the text after styles and comments.
     checkpoint_name: file stem, as written to the infotext. schedule_label: as printed ('Karras' for DPM++ 2M).
+    text_encoders: files that lend the checkpoint the text encoders it lacks.
     networks: those that the prompts name, in order. missing_networks: names in tags that no file answers to.
     upscalers: the files of those that the request names, by name. passes: what further passes of the picture ask for,
     by the extension that makes them.
@@ -221,6 +232,7 @@ class ResolvedRequest(BaseModel):
     checkpoint: FileIdentity
     checkpoint_name: str
     vae: FileIdentity | None = None
+    text_encoders: tuple[FileIdentity, ...] = ()
     schedule_label: str = AUTOMATIC
     networks: tuple[NetworkUse, ...] = ()
     missing_networks: tuple[str, ...] = ()

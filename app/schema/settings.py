@@ -42,6 +42,7 @@ class SettingValues(BaseModel):
 
     sd_model_checkpoint: str = _field("checkpoint")
     sd_vae: str = _field("vae")
+    sd_text_encoder: str = _field("text_encoder")
     CLIP_stop_at_last_layers: int = _field("clip_skip")
     sdxl_clip_l_skip: bool = _field("sdxl_clip_l_skip")
     emphasis: Literal["Original", "No norm", "Ignore", "None"] = _field("emphasis")

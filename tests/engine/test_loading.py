@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from app.engine import Loading, ModelChoice, Runner
+from app.engine.kept import Key
 from app.language import Reading, Timing, Tokenizer, plan_texts
 from app.models import taken
 from app.recipes import EncodeText
@@ -83,3 +84,17 @@ def test_encoded_texts_can_be_used_outside_of_inference_mode(file: Path) -> None
     unit = plan_texts("a cat", "", Reading(Timing(4))).positive[0].unit
     (schedule,) = Runner(Tokenizer()).run(model, sigmas, [EncodeText(unit)])
     assert not schedule.at(0, 4).context.is_inference()
+
+
+def test_a_lent_text_encoder_makes_the_whole_model_under_another_fingerprint(file: Path, tmp_path: Path) -> None:
+    mute = write_tiny_checkpoint(tmp_path / "mute.safetensors", without=("cond_stage_model.",))
+    loading, whole = Loading(CPU), choice(file)
+    with pytest.raises(UnsupportedModel, match=r"mute\.safetensors holds no text encoder"):
+        loading.survey(choice(mute), unet=None, vae=None)
+    lent = choice(mute)._replace(text_encoders=(identity(file),))
+    assert loading.survey(lent, unet=None, vae=None) == loading.survey(whole, unet=None, vae=None)
+    model, expected = loading(lent), loading(whole)
+    ours, theirs = (one.text_encoders[0].module.state_dict() for one in (model, expected))
+    assert [name for name in theirs if not torch.equal(ours[name], theirs[name])] == []
+    assert model.fingerprint != expected.fingerprint
+    assert Key.both(lent)[0] != Key.both(choice(mute))[0]

@@ -169,7 +169,7 @@ def test_a_loras_family(shapes: Shapes, metadata: dict[str, str], family: str) -
         ),
         (
             {"conv_in.weight": (320, 4, 3, 3), "down_blocks.0.attentions.0.attn2.to_k.weight": (320, 768)},
-            Recognised("unet", "SD1"),
+            Recognised("unet", "SD1", parts=("unet",)),
         ),
         ({"0.weight": (64, 3, 3, 3), "1.conv.0.weight": (64, 64, 3, 3)}, Recognised("vae", "", "taesd encoder")),
         ({"decoder.layers.0.weight": (64, 4, 3, 3), "encoder.layers.0.weight": (64, 3, 3, 3)}, TAESD),
