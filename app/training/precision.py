@@ -43,10 +43,7 @@ def made_ready(model: LoadedModel, request: TrainingRequest) -> Iterator[None]:
     if autocast_dtype(request.precision, model.device) is None:
         for _, weight in model.weights():
             weight.data = weight.data.float()
-    if model.device.type == "cpu":
-        from diffusers.models.attention_processor import AttnProcessor  # noqa: PLC0415 - diffusers takes seconds
-
-        model.unet.set_attn_processor(AttnProcessor())
+    _attend_for_training(model)
     encoders = [encoder.module for encoder in model.text_encoders]
     if request.gradient_checkpointing:
         model.unet.enable_gradient_checkpointing()
@@ -56,10 +53,26 @@ def made_ready(model: LoadedModel, request: TrainingRequest) -> Iterator[None]:
     try:
         yield
     finally:
-        if model.device.type == "cpu":
-            use_attention(model.unet, "sdpa")
+        use_attention(model.unet, "sdpa")
         if request.gradient_checkpointing:
             model.unet.disable_gradient_checkpointing()
             for module in encoders:
                 module.activation_checkpointing_disable()
                 module.eval()
+
+
+@contextmanager
+def as_for_drawing(model: LoadedModel) -> Iterator[None]:
+    """Inside, attention is what pictures are drawn with, so that a sample is what the file will draw, to the bit."""
+    use_attention(model.unet, "sdpa")
+    try:
+        yield
+    finally:
+        _attend_for_training(model)
+
+
+def _attend_for_training(model: LoadedModel) -> None:
+    if model.device.type == "cpu":
+        from diffusers.models.attention_processor import AttnProcessor  # noqa: PLC0415 - diffusers takes seconds
+
+        model.unet.set_attn_processor(AttnProcessor())

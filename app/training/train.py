@@ -24,7 +24,7 @@ from app.training.lesson import DiffusionLesson, LessonSettings, Pictures
 from app.training.loop import LoopSettings, run
 from app.training.metadata import metadata_of
 from app.training.plan import TrainingPlan, plan_of, rates_of
-from app.training.precision import autocast_dtype, made_ready
+from app.training.precision import as_for_drawing, autocast_dtype, made_ready
 from app.training.schedule import SCHEDULES, rate_at, with_warm_up
 from app.training.snapshot import Snapshot, Snapshots
 from app.training.state import State
@@ -132,7 +132,7 @@ class _Run:
             with averaged(self.target, state):
                 self.report(Validated(state.step, self.lesson.validation(self.held_out)))
         if self.draw_samples and request.sample_every and (state.step % request.sample_every == 0 or last):
-            with averaged(self.target, state):
+            with averaged(self.target, state), as_for_drawing(self.model):
                 self.draw_samples(state.step, self.target)
         if request.save_every and state.step % request.save_every == 0 and not last:
             name = f"{request.name}-{state.step:06d}{self.target.suffix}"
@@ -174,7 +174,8 @@ def _put(parameters: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None
 def _learn(this: _Run, snapshots: Snapshots, facts: dict[str, Any], should_stop: Callable[[], bool]) -> Path | None:
     settings = _settings(this.request, this.target, autocast_dtype(this.request.precision, this.model.device))
     if this.draw_samples and this.request.sample_every and snapshots.newest() is None:
-        this.draw_samples(0, this.target)
+        with as_for_drawing(this.model):
+            this.draw_samples(0, this.target)
     this.begin()
     state = run(
         this.lesson,

@@ -22,14 +22,20 @@ from app.training.texts import Texts
 from tests.models.checkpoints import write_tiny_checkpoint
 
 GROUNDS = ("white", "grey", "yellow", "black", "green", "orange")
-WIDTHS = {"SD1": (32, 64), "SD2": (32, 64, 128), "SDXL": (64, 128)}
+# Two levels and one layer of each kind: a step takes a part of what the four levels of the true ones take.
+SMALL: dict[str, dict[str, Any]] = {
+    "SD1": {"channels": (32, 64), "depths": (1, 0), "layers": 1, "text_layers": 1},
+    "SD2": {"channels": (64, 128), "depths": (1, 0), "layers": 1},
+    "SDXL": {"channels": (64, 128), "depths": (0, 1), "middle_depth": 1, "layers": 1, "second_width": 64},
+    "SDXL refiner": {},
+}
 
 
 def tiny(folder: Path, family: str = "SD1", **options: Any) -> LoadedModel:
     """A random model in float32, its file in the folder."""
-    return load_checkpoint(
-        write_tiny_checkpoint(folder / f"{family}.safetensors", family, dtype=torch.float32, **options)
-    )
+    sides = {**SMALL[family], **options}
+    path = write_tiny_checkpoint(folder / f"{family}.safetensors", family, dtype=torch.float32, **sides)
+    return load_checkpoint(path)
 
 
 def draw_pictures(folder: Path, count: int = 4, size: tuple[int, int] = (64, 64), word: str = "sks") -> Path:

@@ -198,7 +198,7 @@ def test_long_and_short_captions_share_a_batch(model: LoadedModel) -> None:
 
 
 def test_sdxl_is_told_sizes_and_reads_nothing_as_zeros(tmp_path: Path) -> None:
-    model = tiny(tmp_path, "SDXL", second_width=64)
+    model = tiny(tmp_path, "SDXL")
     learnt = EmbeddingTarget(model, EmbeddingSettings("thing", 1), Tokenizer())
     names = model.family.size_numbers
     form = one_latent(1)._replace(numbers={name: float(number) for number, name in enumerate(names)})

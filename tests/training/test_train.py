@@ -114,11 +114,13 @@ def test_pause_samples_copies_and_validation_change_nothing(model: LoadedModel, 
     request = asked(data, "lora", steps=4, validation_share=0.3, network_dropout=0.1)
     plain, _ = told(request, model, tmp_path / "plain")
     drawn: list[int] = []
+    untrained = answer_of(model)
 
     def draw(step: int, target: Target) -> None:
         torch.manual_seed(step)
         with torch.inference_mode():
-            answer_of(model)
+            # A sample is what the file will draw, to the bit: also before there is anything to it.
+            assert torch.equal(answer_of(model), untrained) == (step == 0)
         assert target.parameters()
         drawn.append(step)
 

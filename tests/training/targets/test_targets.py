@@ -165,7 +165,7 @@ def test_dropout_follows_from_the_step_alone(model: LoadedModel) -> None:
 
 @pytest.mark.parametrize("family", ["SD2", "SDXL"])
 def test_other_families_learn_too(family: str, tmp_path: Path) -> None:
-    model = tiny(tmp_path, family, **({"second_width": 64} if family == "SDXL" else {}))
+    model = tiny(tmp_path, family)
     for name, make in TARGETS.items():
         if name in ("DoRA", "LoHa", "LoKr", "weights", "LoRA"):
             continue
