@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFilter
+from PIL import Image, ImageFilter, PngImagePlugin
 from playwright.sync_api import BrowserContext, Page, expect
 
 from app.access import Access
@@ -319,3 +319,17 @@ def test_a_batch_gives_each_file_back_under_its_name(page: Page, site: Site) -> 
     assert sorted(file.name for file in folder.iterdir()) == ["a b.png", "c.png"]
     jobs = {job.request.source_names[0]: job.request.mask is not None for job in site.server.jobs.history(None)}
     assert jobs == {"a b": False, "c": True}
+
+
+def test_png_info_sends_picture_and_recipe_to_inpaint(page: Page) -> None:
+    info = PngImagePlugin.PngInfo()
+    info.add_itxt("parameters", "a red house\nSteps: 7, Seed: 99, Size: 96x64, Denoising strength: 0.4, Mask blur: 9")
+    file = io.BytesIO()
+    Image.open(io.BytesIO(picture())).save(file, "PNG", pnginfo=info)
+    page.get_by_role("tab", name="PNG Info", exact=True).click()
+    page.set_input_files("#pnginfo_file", {"name": "a.png", "mimeType": "image/png", "buffer": file.getvalue()})
+    page.click("#pnginfo_send_to_inpaint")
+    expect(page.locator("#inpaint_prompt textarea")).to_have_value("a red house")
+    expect(page.locator("#inpaint_denoising_strength input[type=number]")).to_have_value("0.4")
+    expect(page.locator("#inpaint_mask_blur input[type=number]")).to_have_value("9")
+    expect(page.locator("#inpaint_scale_resolution_preview")).to_have_text("from 96x64 to 96x64")
