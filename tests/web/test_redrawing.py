@@ -142,7 +142,7 @@ def test_what_the_mouse_masked_is_redrawn_and_all_else_stays_to_the_byte(
     expect(page.locator("#inpaint_error")).to_contain_text("Nothing is masked yet")
     draw(page, "inpaint")
     page.click("#inpaint_generate")
-    expect(page.locator("#html_info_inpaint")).to_contain_text("Denoising strength: 0.75", timeout=30_000)
+    expect(page.locator("#html_info_inpaint")).to_contain_text("Denoising strength: 0.75", timeout=120_000)
     href = page.locator("#inpaint_download").get_attribute("href")
     result = np.asarray(Image.open(io.BytesIO(page.request.get(f"{real_site.address}/{href}").body())).convert("RGB"))
     before = np.asarray(Image.open(io.BytesIO(picture())).convert("RGB"))
