@@ -30,9 +30,7 @@ from app.schema.settings import Settings, SettingValues
 
 TheCaller = Annotated[Caller, Depends(caller_of)]
 
-NOT_SERVED = (
-    "POST /interrogate",
-)
+NOT_SERVED = ("POST /interrogate",)
 """A1111's routes that are refused in words until they are served."""
 
 _CODE = frozenset({"disabled_extensions", "disable_all_extensions"})

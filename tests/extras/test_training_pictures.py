@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -33,7 +35,7 @@ def test_a_long_picture_is_split_into_parts_that_overlap() -> None:
     reds = [np.asarray(part)[0, :, 0] for part in parts]
     assert reds[0][0] == 0
     assert reds[-1][-1] == 255
-    assert all(before[-1] > after[0] for before, after in zip(reds, reds[1:], strict=False))
+    assert all(before[-1] > after[0] for before, after in pairwise(reds))
 
 
 def test_a_tall_picture_is_scaled_and_split_downwards() -> None:
