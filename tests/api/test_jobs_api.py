@@ -10,7 +10,7 @@ import time
 from PIL import Image
 from starlette.testclient import TestClient
 
-from app.api.events import _stream
+from app.api.events import event_stream
 from tests.api.conftest import Gated
 from tests.api.serving import Server
 from tests.jobs.fake_engine import picture
@@ -78,7 +78,7 @@ def test_silence_is_broken_by_heartbeats(gate: Gated) -> None:
 
     async def read() -> str:
         text = ""
-        async for part in _stream(server.jobs, id, 0, True, heartbeat=0.005):
+        async for part in event_stream(lambda: server.jobs.watch_async(id), heartbeat=0.005):
             text += part
             if text.count(": still here\n\n") == 2:
                 engine().open_for_good.set()
