@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import signal
+import socket
 import threading
 import time
 import tomllib
 from pathlib import Path
 
 import pytest
+import uvicorn
 
+from app.access import Access
+from app.api import create_application, training_router
 from app.cli.kohya import is_kohya, read_kohya
 from app.cli.train import from_toml
 from app.files.run_log import read_log
+from app.jobs import DataFolderLock
 from app.schema.errors import TrainingProblem
 from app.schema.training import parse_training
 from tests.cli.conftest import Typed
 from tests.cli.places import Places
-from tests.jobs.training_place import some_pictures
+from tests.jobs.training_place import TrainingPlace, some_pictures
 
 KOHYA = """
 [model_arguments]
@@ -150,6 +155,33 @@ def test_a_toml_that_cannot_be_read_says_why(text: str, words: str, tmp_path: Pa
     path.write_text(text)
     with pytest.raises(TrainingProblem, match=words):
         from_toml(path)
+
+
+def test_a_running_server_is_asked_to_train(
+    easel: Typed, places: Places, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lock = DataFolderLock(places.folders.state)
+    place = TrainingPlace(places.folders.data)
+    application = create_application(Access())
+    application.include_router(training_router(place.trainings))
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(application, log_level="error"))
+    thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
+    thread.start()
+    lock.tell_address(f"http://127.0.0.1:{listener.getsockname()[1]}")
+    some_pictures(tmp_path / "pictures")
+    try:
+        assert easel("train", str(toml(tmp_path))) == 0
+        (training,) = place.trainings.history(None)
+        assert training.made is not None
+        assert (training.state, training.owner) == ("done", "local")
+        assert capsys.readouterr().out.strip() == training.made.path
+    finally:
+        server.should_exit = True
+        thread.join(10)
+        listener.close()
+        place.close()
+        lock.release()
 
 
 def _steps(log: Path) -> int:
