@@ -18,6 +18,8 @@ CHANGED = {
     "uni_pc_variant": "bh2",
     "uni_pc_skip_type": "logSNR",
     "img2img_background_color": "#102030",
+    "upscaler_for_img2img": "Lanczos",
+    "sd_text_encoder": "clip_l.safetensors",
 }
 
 

@@ -156,7 +156,8 @@ def test_a_telephone_reaches_all_tools(site: Site, new_context: Callable[..., Br
         box = page.locator(f"#{name}").bounding_box()
         assert box is not None
         assert (box["width"] >= 40, box["height"] >= 40, box["x"] + box["width"] <= 390) == (True, True, True)
-    page.get_by_role("tab", name="PNG Info").tap()
+    page.locator("#tabs").get_by_label("More tabs").first.tap()
+    page.locator("#tabs .overflow-dropdown").get_by_text("PNG Info", exact=True).tap()
     expect(page.locator("#pnginfo_image")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     page.get_by_role("tab", name="txt2img").tap()
