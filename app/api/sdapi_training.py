@@ -148,6 +148,12 @@ def training_fields(method: str, body: dict[str, Any], templates: tuple[Path, ..
             field="use_weight",
             hint="Put masks into a folder 'masks' beside the pictures, and train with /api/training and masked_loss.",
         )
+    if body.get("latent_sampling_method") == "random":
+        raise NotServedYet(
+            "Pictures are encoded once, to the middle of what the VAE allows, not anew at each step.",
+            field="latent_sampling_method",
+            hint="Send 'deterministic', or 'once', which differs from it by less than the VAE's own rounding.",
+        )
     fields["template"] = _template(str(body.get("template_filename") or _TEMPLATE), templates)
     if body.get("preview_from_txt2img") and body.get("preview_prompt"):
         fields["sample_prompts"] = _preview(body)

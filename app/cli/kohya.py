@@ -121,6 +121,7 @@ def read_kohya(values: Mapping[str, Any], beside: Path) -> Imported:
 
     Raises TrainingProblem for a value that cannot be meant here.
     """
+    _require_one_data_set(values)
     flat = flattened(values)
     fields = {_SAME[key]: value for key, value in flat.items() if key in _SAME and value not in (None, "")}
     used = set(_SAME)
@@ -154,7 +155,7 @@ def read_kohya(values: Mapping[str, Any], beside: Path) -> Imported:
 
 
 def flattened(values: Mapping[str, Any]) -> dict[str, Any]:
-    """All keys without their tables; of several data sets the first."""
+    """All keys without their tables; of a list of tables those of the first."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, Mapping):
@@ -164,6 +165,21 @@ def flattened(values: Mapping[str, Any]) -> dict[str, Any]:
         else:
             flat[key] = value
     return flat
+
+
+def _require_one_data_set(values: Mapping[str, Any]) -> None:
+    """Raises TrainingProblem where leaving the others out would train on a part of the pictures."""
+    for key, value in values.items():
+        tables = value if isinstance(value, list) else [value] if isinstance(value, Mapping) else []
+        tables = [table for table in tables if isinstance(table, Mapping)]
+        if len(tables) > 1:
+            raise TrainingProblem(
+                f"'{key}' names {len(tables)} data sets; one is read here.",
+                field=key,
+                hint="Make one folder with a folder 'N_words' for each set in it; N is how often it is shown.",
+            )
+        for table in tables:
+            _require_one_data_set(table)
 
 
 def _text_encoder(flat: Mapping[str, Any], rate: Any, method: str) -> dict[str, Any]:

@@ -193,10 +193,11 @@ def test_a1111s_clients_create_and_train_embeddings_and_hypernetworks(
     assert client.post("/sdapi/v1/train/hypernetwork", json=arguments).json()["info"].startswith("Trained: hyper")
     request = site.trainings.history(None)[0].run.request
     assert (request.widths, request.activation, request.learning_rate) == ((320,), "relu", "0.00001")
-    for wrong in (
-        {"hypernetwork_name": "none"},
-        {**arguments, "use_weight": True},
-        {**arguments, "template_filename": "x"},
+    for wrong, status, field in (
+        ({"hypernetwork_name": "none"}, 404, "hypernetwork_name"),
+        ({**arguments, "use_weight": True}, 501, "use_weight"),
+        ({**arguments, "latent_sampling_method": "random"}, 501, "latent_sampling_method"),
+        ({**arguments, "template_filename": "x"}, 422, "template_filename"),
     ):
         answer = client.post("/sdapi/v1/train/hypernetwork", json=wrong)
-        assert answer.status_code in (404, 422, 501)
+        assert (answer.status_code, answer.json()["field"]) == (status, field), answer.text

@@ -186,3 +186,10 @@ def test_a_running_server_is_asked_to_train(
 
 def _steps(log: Path) -> int:
     return max((entry["step"] for entry in read_log(log)[0] if entry["kind"] == "step"), default=0)
+
+
+def test_several_data_sets_of_kohya_are_refused_and_not_cut_to_the_first(tmp_path: Path) -> None:
+    values = {"max_train_steps": 5, "datasets": [{"subsets": [{"image_dir": "a"}, {"image_dir": "b"}]}]}
+    with pytest.raises(TrainingProblem, match="'subsets' names 2 data sets") as caught:
+        read_kohya(values, tmp_path)
+    assert "N_words" in caught.value.hint
