@@ -35,6 +35,7 @@ _SAME = {
     "steps": "steps",
     "shuffle_tags": "shuffle_captions",
     "tag_drop_out": "drop_parts",
+    "use_weight": "masked_loss",
     "create_image_every": "sample_every",
     "save_embedding_every": "save_every",
     "save_hypernetwork_every": "save_every",
@@ -142,12 +143,6 @@ def training_fields(method: str, body: dict[str, Any], templates: tuple[Path, ..
     if mode == "value":
         raise NotServedYet("Gradients are clipped by their norm here.", field="clip_grad_mode", hint="Send 'norm'.")
     fields["clip"] = _numbers(str(body.get("clip_grad_value", "0.1")).partition(":")[0])[0] if mode == "norm" else 0.0
-    if body.get("use_weight"):
-        raise NotServedYet(
-            "A picture's transparency is not read as the weight of its loss.",
-            field="use_weight",
-            hint="Put masks into a folder 'masks' beside the pictures, and train with /api/training and masked_loss.",
-        )
     if body.get("latent_sampling_method") == "random":
         raise NotServedYet(
             "Pictures are encoded once, to the middle of what the VAE allows, not anew at each step.",

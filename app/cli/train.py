@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,9 +18,9 @@ from tqdm import tqdm
 from app.cli.arguments import Parser, add_flags, launch_options, read
 from app.cli.factories import Factories
 from app.cli.folders import folders_of
-from app.cli.kohya import is_kohya, read_kohya
 from app.cli.workshop import OWNER, ServerJobs, login_of
 from app.files import Folders
+from app.files.training_toml import read_training_toml
 from app.jobs import Trainings, read_holder
 from app.schema.control import controls_of
 from app.schema.errors import DataFolderInUse, EaselError, TrainingProblem
@@ -40,10 +39,6 @@ RESTING = ("paused", "done", "failed", "cancelled")
 
 class Trains(Protocol):
     """What `train` asks of a server or of this process."""
-
-    def steps_per_epoch(self, request: TrainingRequest) -> int:
-        """Batches that show all pictures once."""
-        ...
 
     def submit(self, request: TrainingRequest) -> str:
         """Begins a training, or goes on with the unfinished one of the same request; its id."""
@@ -67,12 +62,8 @@ def run(arguments: Sequence[str], environ: Mapping[str, str], factories: Factori
     parser = request_parser()
     typed = read(parser, arguments, environ)
     options = launch_options(environ, typed, OWN)
-    fields, epochs = asked(typed)
-    request = parse_training(fields)
+    request = parse_training(asked(typed))
     with open_trains(options, folders_of(options), factories) as trains:
-        if epochs is not None:
-            steps = max(1, epochs * trains.steps_per_epoch(request) // request.accumulation)
-            request = request.model_copy(update={"steps": steps})
         id = trains.submit(request)
         try:
             return follow(trains.events(id), request)
@@ -95,12 +86,12 @@ def request_parser() -> Parser:
     return parser
 
 
-def asked(typed: argparse.Namespace) -> tuple[dict[str, Any], int | None]:
-    """The fields of the TOML with those typed over them, and the epochs where a TOML asks for such.
+def asked(typed: argparse.Namespace) -> dict[str, Any]:
+    """The fields of the TOML with those typed over them.
 
     Raises TrainingProblem for a file that cannot be read.
     """
-    fields, epochs = from_toml(typed.run) if typed.run is not None else ({}, None)
+    fields = from_toml(typed.run) if typed.run is not None else {}
     said = {name: value for name, value in vars(typed).items() if name in CONTROLS}
     for name in _LISTS:
         if name in said:
@@ -109,32 +100,25 @@ def asked(typed: argparse.Namespace) -> tuple[dict[str, Any], int | None]:
         if said.get(name):
             said[name] = str(Path(said[name]).expanduser().absolute())
     if "steps" in said:
-        epochs = None
+        said.setdefault("epochs", 0)
     usual = (
         preset(said.get("method", fields.get("method", "lora")), typed.usual) if getattr(typed, "usual", None) else {}
     )
-    return {**usual, **fields, **said}, epochs
+    return {**usual, **fields, **said}
 
 
-def from_toml(path: Path) -> tuple[dict[str, Any], int | None]:
-    """Fields, and epochs where kohya's keys ask for such. Relative paths are meant from the file's folder."""
+def from_toml(path: Path) -> dict[str, Any]:
+    """Fields, also from kohya's keys. Relative paths are meant from the file's folder."""
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise TrainingProblem(f"{path} cannot be read: {error.strerror}.", field="run") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise TrainingProblem(f"{path.name} is no TOML: {error}.", field="run") from error
-    if is_kohya(values):
-        imported = read_kohya(values, path.parent)
-        if imported.left_out:
-            print(f"Left out, as nothing here does it: {', '.join(imported.left_out)}.", file=sys.stderr)
-        return imported.fields, imported.epochs
-    if isinstance(values.get("learning_rate"), int | float):
-        values["learning_rate"] = str(values["learning_rate"])
-    for name in _PATHS:
-        if values.get(name):
-            values[name] = str((path.parent / Path(values[name]).expanduser()).absolute())
-    return values, None
+    imported = read_training_toml(text, path.parent)
+    if imported.left_out:
+        print(f"Left out, as nothing here does it: {', '.join(imported.left_out)}.", file=sys.stderr)
+    return imported.fields
 
 
 def follow(events: Iterator[Event], request: TrainingRequest) -> int:
@@ -196,9 +180,6 @@ class OwnTrainings:
     def __init__(self, trainings: Trainings) -> None:
         self._trainings = trainings
 
-    def steps_per_epoch(self, request: TrainingRequest) -> int:
-        return self._trainings.plan(request).steps_per_epoch
-
     def submit(self, request: TrainingRequest) -> str:
         return self._trainings.submit_or_resume(request, OWNER).id
 
@@ -220,9 +201,6 @@ class ServerTrainings:
 
     def __init__(self, server: ServerJobs) -> None:
         self._server = server
-
-    def steps_per_epoch(self, request: TrainingRequest) -> int:
-        return int(self._server.ask("POST", "/api/training/plan", _body(request))["steps_per_epoch"])
 
     def submit(self, request: TrainingRequest) -> str:
         return str(self._server.ask("POST", "/api/training?resume=true", _body(request))["id"])

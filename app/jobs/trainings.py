@@ -23,7 +23,7 @@ from app.jobs.training import Training, TrainingWish
 from app.jobs.training_store import TrainingStore
 from app.jobs.training_supervisor import TrainingSupervisor
 from app.jobs.watch import AsyncWatch, Watch
-from app.schema.errors import DiskFull, PictureNotFound, TrainingNotFound, TrainingProblem
+from app.schema.errors import PictureNotFound, TrainingNotFound, TrainingProblem
 from app.schema.events import TrainingProgress
 from app.schema.training import TrainingRequest
 from app.schema.training_run import PictureFacts, PlanFacts, TrainingRun
@@ -43,7 +43,7 @@ class Planner(Protocol):
     """What is known of a training before it starts. Both raise TrainingProblem naming the field at fault."""
 
     def plan(self, run: TrainingRun) -> PlanFacts:
-        """Reads the data and the checkpoint's shapes."""
+        """Reads the data and the checkpoint's shapes. Raises also DiskFull, and what the checkpoint's loader raises."""
         ...
 
     def pictures(self, request: TrainingRequest) -> list[PictureFacts]:
@@ -115,7 +115,7 @@ class Trainings:
 
     def plan(self, request: TrainingRequest) -> PlanFacts:
         """What a training would do. Raises what its start would raise."""
-        return self._planned(self.resolve(request))
+        return self._planner.plan(self.resolve(request))
 
     def pictures(self, request: TrainingRequest) -> list[PictureFacts]:
         """The pictures of the data folder as they would be used. Raises TrainingProblem."""
@@ -127,7 +127,7 @@ class Trainings:
         Raises TrainingProblem and ModelNotFound for what could not be trained, DiskFull, CannotWrite.
         """
         run = self.resolve(request)
-        self._planned(run)
+        self._planner.plan(run)
         training = self._store.add(owner, run, f"training/{run.id}-{run.request.name}")
         self._supervisor.wake()
         return training
@@ -228,14 +228,3 @@ class Trainings:
         named = {field: getattr(request, field) for field in ("data", "class_data", "template")}
         whole = {field: str(self._folders.data / Path(text).expanduser()) for field, text in named.items() if text}
         return request.model_copy(update=whole)
-
-    def _planned(self, run: TrainingRun) -> PlanFacts:
-        plan = self._planner.plan(run)
-        free = shutil.disk_usage(self._folders.data).free
-        wanted = plan.folder_bytes + plan.file_bytes
-        if free < wanted:
-            raise DiskFull(
-                f"The training needs {wanted / 1e6:,.0f} MB and {free / 1e6:,.0f} MB are free.",
-                hint=f"Free some space on the drive of {self._folders.data}.",
-            )
-        return plan

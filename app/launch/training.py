@@ -6,6 +6,7 @@ The only place where the server brings `app.training` and torch in, and late.
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,30 +34,35 @@ from app.schema.training import TrainingRequest
 from app.schema.training_run import BucketFacts, PictureFacts, PlanFacts, TrainingRun
 
 
+@dataclass(frozen=True)
 class TrainingPlanner:
     """See `app.jobs.Planner`. Imports torch at the first question."""
+
+    folders: Folders
 
     def plan(self, run: TrainingRun) -> PlanFacts:
         """Reads the pictures and the checkpoint's header; no weights."""
         # Late on purpose: the page answers before torch is imported.
+        from app.models import outline_checkpoint  # noqa: PLC0415
         from app.training import plan  # noqa: PLC0415
-        from app.training.data import word_of  # noqa: PLC0415
-        from app.training.sample_prompts import sample_requests  # noqa: PLC0415
 
-        sample_requests(run.request, word_of(run.request))
-        told = plan(run.request)
+        model = outline_checkpoint(run.checkpoint.path, needs_vae=run.vae is None)
+        told = plan(run.request, model)
+        told.room.require(self.folders.data, Path(run.destination).parent)
         buckets = [(*map(int, size.split("x")), count) for size, count in told.buckets.items()]
         missing = [f"{told.class_missing} pictures of ordinary ones will be drawn first."] if told.class_missing else []
         return PlanFacts(
             pictures=told.pictures,
+            held_out=told.held_out,
             buckets=tuple(BucketFacts(*bucket) for bucket in buckets),
             per_epoch=told.shown_per_epoch,
             steps_per_epoch=told.batches_per_epoch,
             steps=told.steps,
             epochs=told.epochs,
             parameters=told.parameters,
-            file_bytes=told.file_bytes,
-            folder_bytes=3 * told.snapshot_bytes,
+            file_bytes=told.room.file,
+            folder_bytes=told.room.run,
+            free_bytes=shutil.disk_usage(self.folders.data).free,
             remarks=(*told.warnings, *missing),
         )
 
@@ -136,7 +142,7 @@ def make_trainings(
         bus,
         supervisor,
         resolver,
-        TrainingPlanner(),
+        TrainingPlanner(folders),
         threads=_threads(),
         device=options.wanted_device or "",
     )

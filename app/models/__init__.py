@@ -13,6 +13,7 @@ from app.models.guidance_scale import USUAL_SCALE, guidance_embedding, takes_gui
 from app.models.loader import load_checkpoint, load_vae
 from app.models.memory import Taken, charged, move, stream, taken
 from app.models.model import LoadedModel, Recommended, TokenVectors, alphas_cumprod, fingerprint
+from app.models.outline import outline_checkpoint
 from app.models.precision import Precision, choose_precision, higher_precision, precision_word
 from app.models.previews import fit_preview, thumbnail
 from app.models.progress import Progress
@@ -77,6 +78,7 @@ __all__ = [
     "memory_of",
     "merged_tokens",
     "move",
+    "outline_checkpoint",
     "precision_word",
     "seamless",
     "store_in_eight_bits",

@@ -55,20 +55,24 @@ class DataFields(BaseModel):
     drop_captions: Annotated[
         float, Field(ge=0, lt=1), Control("Leave whole captions out", "chance; keeps CFG working", 0, 0.5, 0.01)
     ] = 0.0
-    masked_loss: Annotated[bool, Control("Learn only what masks cover", "from a folder 'masks' in the pictures'")] = (
-        False
-    )
+    masked_loss: Annotated[
+        bool, Control("Learn only what masks cover", "white in a folder 'masks'; else what is not transparent")
+    ] = False
     validation_share: Annotated[
         float, Field(ge=0, le=0.5), Control("Hold back to test on", "share of the pictures", 0, 0.5, 0.05)
     ] = 0.0
 
 
 class LearningFields(BaseModel):
-    """How long and how fast. learning_rate: A1111's 'rate:step, rate' syntax or one number."""
+    """How long and how fast. learning_rate: A1111's 'rate:step, rate' syntax or one number. epochs: where it is not 0,
+    `steps` follows from it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     steps: Annotated[int, Field(ge=1, le=1_000_000), Control("Steps", "", 1, 10_000, 1)] = 1000
+    epochs: Annotated[
+        int, Field(ge=0, le=100_000), Control("Epochs", "times that all pictures are shown; 0: count steps", 0, 500, 1)
+    ] = 0
     learning_rate: Annotated[str, Control("Learning rate", "as 1e-4, or 5e-3:200, 1e-3")] = "1e-4"
     text_encoder_rate: Annotated[
         float | None,
@@ -89,6 +93,9 @@ class LearningFields(BaseModel):
     average: Annotated[
         float, Field(ge=0, lt=1), Control("Average of the weights", "decay a step; 0: none", 0, 0.9999, 0.0001)
     ] = 0.0
+    cards: Annotated[
+        int, Field(ge=1, le=64), Control("Graphics cards", "that share the batches of a step", 1, 8, 1)
+    ] = 1
     precision: Annotated[Literal["auto", "fp32", "bf16", "fp16"], Control("Precision", choices="precisions")] = "auto"
     gradient_checkpointing: Annotated[bool, Control("Save memory, take longer", "gradient checkpointing")] = False
     noise_offset: Annotated[float, Field(ge=0, le=1), Control("Noise offset", "darker darks", 0, 0.2, 0.01)] = 0.0
@@ -133,6 +140,10 @@ class WatchingFields(BaseModel):
     sample_every: Annotated[int, Field(ge=0), Control("Draw samples every", "steps; 0: never", 0, 1000, 1)] = 100
     save_every: Annotated[int, Field(ge=0), Control("Keep a copy every", "steps; 0: never", 0, 5000, 1)] = 0
     keep_copies: Annotated[int, Field(ge=1, le=1000), Control("Copies to keep", "", 1, 20, 1)] = 5
+    keep_best: Annotated[
+        bool, Control("Keep the file of the best step", "to go back to when it has learnt too much")
+    ] = True
+    tensorboard: Annotated[bool, Control("Write a TensorBoard log", "into the run's folder")] = False
     snapshot_seconds: Annotated[float, Field(ge=0, le=3600), Control("Snapshot every", "seconds", 10, 600, 10)] = 60.0
     overwrite: Annotated[bool, Control("Replace a file of the same name")] = False
     save_precision: Annotated[

@@ -50,14 +50,16 @@ class BucketFacts(NamedTuple):
 class PlanFacts(BaseModel):
     """What a training will do, told before it starts.
 
-    pictures: in the folder. per_epoch: shown in an epoch, repeats counted. steps_per_epoch: optimiser steps.
-    parameters: numbers trained. file_bytes: of what comes out. folder_bytes: that snapshots and caches will take.
+    pictures: to learn from; held_out: kept back. per_epoch: shown in an epoch, repeats counted. steps_per_epoch:
+    batches that show them all. parameters: numbers trained. file_bytes: of what comes out. folder_bytes: that the run's
+    snapshots, caches, samples and copies will take; free_bytes: that the drive has. All four are 0 where not counted.
     remarks: what the user should know that stops nothing.
     """
 
     model_config = ConfigDict(frozen=True)
 
     pictures: int
+    held_out: int = 0
     buckets: tuple[BucketFacts, ...]
     per_epoch: int
     steps_per_epoch: int
@@ -66,15 +68,27 @@ class PlanFacts(BaseModel):
     parameters: int = 0
     file_bytes: int = 0
     folder_bytes: int = 0
+    free_bytes: int = 0
     remarks: tuple[str, ...] = ()
 
     @property
     def words(self) -> str:
         """The plan in one line."""
-        return (
-            f"{_count(self.pictures, 'picture')} in {_count(len(self.buckets), 'bucket')}, {self.per_epoch} shown per "
-            f"epoch, {_count(self.steps, 'step')} ({self.epochs:.1f} epochs)"
+        held = f" (and {self.held_out} held back)" if self.held_out else ""
+        shown = (
+            f"{_count(self.pictures, 'picture')}{held} in {_count(len(self.buckets), 'bucket')}, {self.per_epoch} "
+            f"shown per epoch, {_count(self.steps, 'step')} ({self.epochs:.1f} epochs)"
         )
+        if not self.parameters:
+            return shown
+        return (
+            f"{shown}; {_count(self.parameters, 'number')} trained, a file of {_size(self.file_bytes)}; "
+            f"{_size(self.folder_bytes)} more on the disk while it runs, {_size(self.free_bytes)} are free"
+        )
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:,.3g} MB"
 
 
 def _count(number: int, word: str) -> str:

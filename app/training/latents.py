@@ -1,19 +1,24 @@
-"""Latents: a training's pictures, encoded once at its start, with masks and size numbers.
+"""Latents: a training's pictures, encoded once and kept on the disk, with masks and size numbers.
 
 The mean of the VAE's answer, so that the same pictures give the same latents in every process.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from app.files.whole_file import write_whole
 from app.models import Vae
 from app.schema.errors import NotFiniteResult, TrainingProblem
 from app.training.data import Placed, Placing
@@ -31,12 +36,36 @@ class Cached(NamedTuple):
     numbers: dict[str, float]
 
 
+class LatentStore:
+    """Latents on the disk, so that a run that goes on has its pictures at once.
+
+    folder: made where it is missing. encoder: names the VAE and its precision; another one's latents are not found.
+    """
+
+    def __init__(self, folder: Path, encoder: str) -> None:
+        self._folder = folder
+        self._encoder = encoder
+
+    def latent(self, placed: Placed, mirrored: bool, encode: Callable[[], Tensor]) -> Tensor:
+        """The latent of a picture in its bucket: as kept, else encoded and kept. Raises DiskFull, CannotWrite."""
+        told = f"{self._encoder}/{placed.placing}/{mirrored}/".encode()
+        digest = hashlib.sha256(told + placed.sample.path.read_bytes()).hexdigest()[:32]
+        path = self._folder / f"{digest}.safetensors"
+        try:
+            return load_file(path)["latent"]
+        except (OSError, SafetensorError, KeyError):
+            latent = encode()
+            write_whole(path, save({"latent": latent}))
+            return latent
+
+
 @torch.no_grad()
 def encode_pictures(
     pictures: Sequence[Placed],
     vae: Vae,
     *,
     flip: bool = False,
+    store: LatentStore | None = None,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[tuple[Cached, ...], ...]:
     """For each picture its cached form, with `flip` its mirrored one after it.
@@ -46,7 +75,7 @@ def encode_pictures(
     """
     cached = []
     for number, one in enumerate(pictures):
-        cached.append(tuple(_encoded(one, vae, mirrored) for mirrored in ((False, True) if flip else (False,))))
+        cached.append(tuple(_encoded(one, vae, mirrored, store) for mirrored in ((False, True) if flip else (False,))))
         report(number + 1, len(pictures))
     return tuple(cached)
 
@@ -62,10 +91,14 @@ def read_pixels(placed: Placed, mirrored: bool = False) -> Tensor:
     return torch.from_numpy(pixels).permute(2, 0, 1).float() / 127.5 - 1
 
 
-def _encoded(placed: Placed, vae: Vae, mirrored: bool) -> Cached:
+def _encoded(placed: Placed, vae: Vae, mirrored: bool, store: LatentStore | None) -> Cached:
     name, placing = placed.sample.path.name, placed.placing
+
+    def encode() -> Tensor:
+        return vae.encode(read_pixels(placed, mirrored)[None])[0].float().cpu().contiguous()
+
     try:
-        latent = vae.encode(read_pixels(placed, mirrored)[None])[0].float().cpu()
+        latent = encode() if store is None else store.latent(placed, mirrored, encode)
     except NotFiniteResult as error:
         raise TrainingProblem(
             f"The VAE gives no valid numbers for {name}.",
@@ -85,7 +118,10 @@ def _encoded(placed: Placed, vae: Vae, mirrored: bool) -> Cached:
     mask = None
     if placed.sample.mask is not None:
         with Image.open(placed.sample.mask) as opened:
-            white = _cut(ImageOps.exif_transpose(opened).convert("L"), placing, mirrored)
+            seen = ImageOps.exif_transpose(opened)
+            # A picture that is its own mask counts where it is not transparent.
+            own = placed.sample.mask == placed.sample.path
+            white = _cut(seen.convert("RGBA").getchannel("A") if own else seen.convert("L"), placing, mirrored)
         mask = torch.from_numpy(white)[None, None].float() / 255
         mask = interpolate(mask, size=tuple(latent.shape[-2:]), mode="area")[0]
         if not float(mask.mean()) > 0:

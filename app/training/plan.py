@@ -6,29 +6,28 @@
 from __future__ import annotations
 
 import itertools
-import shutil
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.files.free_space import size_words
 from app.language import Tokenizer
 from app.models import SDXL_REFINER, LoadedModel
 from app.schema.errors import TrainingProblem
 from app.schema.training import TrainingRequest
 from app.training.data import Material, class_captions, deal_of, read_material, word_of
+from app.training.room import Room, room_of
+from app.training.sample_prompts import sample_requests
 from app.training.schedule import Stretch, read_rates
 from app.training.targets import make_target
-
-_SPARE = 1.1
-_SNAPSHOTS_AT_ONCE = 3
-_STATES: Mapping[str, int] = {"AdamW": 2, "AdamW8bit": 1, "Adafactor": 1, "Lion": 1, "Prodigy": 4}
 
 
 @dataclass(frozen=True)
 class TrainingPlan:
     """pictures: to learn from; held_out: to test on. buckets: pictures by 'width x height'. shown_per_epoch: repeats
     counted. steps: optimiser steps, after the early end of a rate's text. class_missing: pictures of ordinary ones that
-    are to be drawn first. parameters, file_bytes, snapshot_bytes: 0 while no model was looked at.
+    are to be drawn first. parameters, room: 0 while no model was looked at.
     """
 
     pictures: int
@@ -41,12 +40,13 @@ class TrainingPlan:
     class_pictures: int
     class_missing: int
     parameters: int
-    file_bytes: int
-    snapshot_bytes: int
+    room: Room
     warnings: tuple[str, ...]
 
     def __str__(self) -> str:
-        size = f"; {self.parameters:,} numbers trained, a file of {_size(self.file_bytes)}" if self.parameters else ""
+        size = (
+            f"; {self.parameters:,} numbers trained, a file of {size_words(self.room.file)}" if self.parameters else ""
+        )
         held = f", {self.held_out} held back" if self.held_out else ""
         return (
             f"{_count(self.pictures, 'picture')} in {_count(len(self.buckets), 'size')}{held}, {self.shown_per_epoch} "
@@ -59,8 +59,9 @@ def plan(
 ) -> TrainingPlan:
     """Looks at everything a training needs and trains nothing.
 
-    model: as loaded for it; nothing of it is changed. folder: of the run, for the room on its disk. check_class: the
-    pictures of ordinary ones must be there by now. Raises TrainingProblem for what would end in failure later.
+    model: as loaded for it, or its outline; nothing of it is changed. folder: of the run, for the room on its disk.
+    check_class: the pictures of ordinary ones must be there by now. Raises TrainingProblem for what would end in
+    failure later, DiskFull.
     """
     return plan_of(request, read_material(request), model, folder, check_class=check_class)
 
@@ -74,22 +75,24 @@ def plan_of(
     check_class: bool = False,
 ) -> TrainingPlan:
     """`plan` for material that was read."""
+    request = in_steps(request, material)
     rates = rates_of(request)
     steps = rates[-1].until
     _require_words(request)
+    sample_requests(request, word_of(request))
     if check_class and request.prior == "pictures" and not material.class_pictures and _has_prior(request):
         raise TrainingProblem(
             "There are no pictures of ordinary ones of its kind.",
             field="class_data",
             hint="Have them drawn, put some into the folder, or take 'prediction', which needs none.",
         )
-    parameters = file_bytes = 0
+    parameters, room = 0, Room()
     if model is not None:
         _require_fit(request, model)
         parameters, file_bytes = _measured(request, model)
-    snapshot_bytes = parameters * 4 * (1 + _STATES[request.optimizer] + bool(request.average))
+        room = room_of(request, material, model, parameters, file_bytes, steps)
     if folder is not None:
-        _require_room(folder, int((file_bytes + _SNAPSHOTS_AT_ONCE * snapshot_bytes) * _SPARE))
+        room.require(folder)
     deal = deal_of(material.pictures, request.batch_size, request.seed)
     return TrainingPlan(
         pictures=len(material.pictures),
@@ -102,10 +105,17 @@ def plan_of(
         class_pictures=len(material.class_pictures),
         class_missing=material.class_missing,
         parameters=parameters,
-        file_bytes=file_bytes,
-        snapshot_bytes=snapshot_bytes,
+        room=room,
         warnings=_warnings(request, material, model),
     )
+
+
+def in_steps(request: TrainingRequest, material: Material) -> TrainingRequest:
+    """The request with epochs as steps, the last of which may show a part twice."""
+    if not request.epochs:
+        return request
+    batches = request.epochs * deal_of(material.pictures, request.batch_size, request.seed).steps_per_epoch
+    return request.model_copy(update={"epochs": 0, "steps": -(-batches // request.accumulation)})
 
 
 def rates_of(request: TrainingRequest) -> tuple[Stretch, ...]:
@@ -162,21 +172,12 @@ def _measured(request: TrainingRequest, model: LoadedModel) -> tuple[int, int]:
         everything = sum(tensor.numel() for _, part in model.parts() for tensor in part.parameters())
         base = model.file.size if model.file is not None else everything * model.dtype.itemsize
         return trained, base if halves is None else everything * halves
-    measured = make_target(request, model, Tokenizer())
+    with model.device if model.device.type == "meta" else nullcontext():
+        measured = make_target(request, model, Tokenizer())
     try:
         return sum(tensor.numel() for tensor in measured.parameters().values()), measured.file_bytes()
     finally:
         measured.detach()
-
-
-def _require_room(folder: Path, wanted: int) -> None:
-    place = next(path for path in (folder, *folder.parents) if path.exists())
-    free = shutil.disk_usage(place).free
-    if free < wanted:
-        raise TrainingProblem(
-            f"The drive of {folder} has {_size(free)} of free space; this training needs {_size(wanted)}.",
-            hint="Free some space first.",
-        )
 
 
 def _warnings(request: TrainingRequest, material: Material, model: LoadedModel | None) -> tuple[str, ...]:
@@ -200,10 +201,6 @@ def _warnings(request: TrainingRequest, material: Material, model: LoadedModel |
     if not words and request.method == "dreambooth":
         said.append("There is no trigger word: every picture of these captions will change.")
     return tuple(said)
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.3g} MB"
 
 
 def _count(number: int, word: str) -> str:

@@ -19,11 +19,11 @@ from app.models import LoadedModel
 from app.schema.training import TrainingRequest
 from app.training.data import Material, Placed, caption_of, class_captions, deal_of, read_material
 from app.training.events import Copied, Encoded, Event, Noted, Prepared, RolledBack, Stepped, Validated
-from app.training.latents import encode_pictures
+from app.training.latents import LatentStore, encode_pictures
 from app.training.lesson import DiffusionLesson, LessonSettings, Pictures
 from app.training.loop import LoopSettings, run
 from app.training.metadata import metadata_of
-from app.training.plan import TrainingPlan, plan_of, rates_of
+from app.training.plan import TrainingPlan, in_steps, plan_of, rates_of
 from app.training.precision import as_for_drawing, autocast_dtype, made_ready
 from app.training.schedule import SCHEDULES, rate_at, with_warm_up
 from app.training.snapshot import Snapshot, Snapshots
@@ -33,7 +33,7 @@ from app.training.texts import Texts
 
 PATIENCE = 3
 VALIDATE_EVERY = 100
-SNAPSHOTS, OUTBOX, COPIES = "snapshots", "outbox", "copies"
+SNAPSHOTS, OUTBOX, COPIES, LATENTS = "snapshots", "outbox", "copies", "latents"
 
 Report = Callable[[Event], None]
 DrawSamples = Callable[[int, Target], None]
@@ -60,6 +60,7 @@ def train(
     Raises TrainingProblem, DiskFull, CannotWrite; snapshots stay.
     """
     material = read_material(request)
+    request = in_steps(request, material)
     plan = plan_of(request, material, model, folder, check_class=True)
     snapshots = Snapshots(folder / SNAPSHOTS)
     before = snapshots.newest()
@@ -71,7 +72,8 @@ def train(
     with made_ready(model, request):
         target = make_target(request, model, tokenizer)
         try:
-            lesson, held_out = _lesson(request, model, target, material, tokenizer, report, should_stop)
+            store = LatentStore(folder / LATENTS, f"{model.vae.file or model.file}/{model.vae.dtype}")
+            lesson, held_out = _lesson(request, model, target, material, tokenizer, store, report, should_stop)
             return _learn(
                 _Run(request, model, folder, material, plan, target, lesson, held_out, report, draw_samples),
                 snapshots,
@@ -219,6 +221,7 @@ def _lesson(
     target: Target,
     material: Material,
     tokenizer: Tokenizer,
+    store: LatentStore,
     report: Report,
     should_stop: Callable[[], bool],
 ) -> tuple[DiffusionLesson, Pictures | None]:
@@ -234,7 +237,7 @@ def _lesson(
             raise _Stopped
 
     def encoded(some: tuple[Placed, ...], captions: list[str], *, flip: bool, own: bool) -> Pictures:
-        cached = encode_pictures(some, model.vae, flip=flip, report=told)
+        cached = encode_pictures(some, model.vae, flip=flip, store=store, report=told)
         deal = deal_of(some, request.batch_size, request.seed)
         templates = material.templates if own else None
         return Pictures(cached, captions, deal, material.options, templates)

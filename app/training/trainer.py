@@ -71,7 +71,7 @@ def _ended_early(request: TrainingRequest, model: LoadedModel, folder: RunFolder
     newest = Snapshots(folder.snapshots).newest()
     if newest is None or not newest.step:
         raise TrainingProblem("It was stopped before its first step, so there is nothing to keep.")
-    made = train(request.model_copy(update={"steps": newest.step}), model, folder.path)
+    made = train(request.model_copy(update={"steps": newest.step, "epochs": 0}), model, folder.path)
     assert made is not None
     return made
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import threading
@@ -14,8 +15,8 @@ import uvicorn
 
 from app.access import Access
 from app.api import create_application, training_router
-from app.cli.kohya import is_kohya, read_kohya
 from app.cli.train import from_toml
+from app.files.kohya import is_kohya, read_kohya
 from app.files.run_log import read_log
 from app.jobs import DataFolderLock
 from app.schema.errors import TrainingProblem
@@ -119,7 +120,7 @@ def test_kohyas_keys_become_a_request() -> None:
     values = tomllib.loads(KOHYA)
     assert is_kohya(values)
     imported = read_kohya(values, Path("/runs"))
-    assert imported.epochs == 10
+    assert imported.fields["epochs"] == 10
     assert imported.left_out == ("multires_noise_iterations",)
     request = parse_training(imported.fields)
     assert (request.method, request.name, request.checkpoint) == ("lora", "dog", "formula")
@@ -133,13 +134,18 @@ def test_kohyas_keys_become_a_request() -> None:
     assert (request.shuffle_captions, request.keep_parts, request.seed) == (True, 1, 7)
 
 
-def test_kohyas_epochs_become_steps_by_the_pictures_there_are(easel: Typed, places: Places, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("typed", "epochs"), [((), 10), (("--steps", "20"), 0)])
+def test_kohyas_epochs_are_counted_with_the_data_sets_repeats(
+    typed: tuple[str, ...], epochs: int, easel: Typed, places: Places, tmp_path: Path
+) -> None:
     some_pictures(tmp_path / "dogs", 3)
     path = tmp_path / "kohya.toml"
-    path.write_text('train_data_dir = "dogs"\noutput_name = "dog"\nnetwork_dim = 4\nmax_train_epochs = 5\n')
-    assert easel("train", str(path)) == 0
-    (log,) = (places.folders.data / "training").glob("*/log.jsonl")
-    assert _steps(log) == 15
+    said = 'output_name = "dog"\nnetwork_dim = 4\nmax_train_epochs = 5\nmax_train_steps = 20\n'
+    path.write_text(f'{said}[[datasets]]\n[[datasets.subsets]]\nimage_dir = "dogs"\nnum_repeats = 2\n')
+    assert easel("train", str(path), *typed) == 0
+    (run,) = (places.folders.data / "training").glob("*/run.json")
+    request = json.loads(run.read_text())["request"]
+    assert (request["epochs"], request["steps"], request["data"]) == (epochs, 20, str(tmp_path / "dogs"))
 
 
 @pytest.mark.parametrize(

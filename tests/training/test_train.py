@@ -15,8 +15,9 @@ from PIL import Image
 from safetensors import safe_open
 from torch import Tensor
 
-from app.models import LoadedModel, load_checkpoint
-from app.schema.errors import TrainingProblem
+from app.files.free_space import bytes_within
+from app.models import LoadedModel, Vae, load_checkpoint, outline_checkpoint
+from app.schema.errors import DiskFull, TrainingProblem
 from app.schema.training import TrainingRequest, parse_training
 from app.training import (
     Copied,
@@ -150,7 +151,7 @@ def test_the_plan_counts_everything(model: LoadedModel, data: Path, tmp_path: Pa
     assert (planned.steps, planned.epochs) == (40, 20)
     assert str(planned).startswith("3 pictures in 2 sizes, 4 shown an epoch, 40 steps (20 epochs); ")
     path, events = told(request.model_copy(update={"steps": 2}), model, tmp_path)
-    assert path.stat().st_size == pytest.approx(planned.file_bytes, rel=0.5)
+    assert path.stat().st_size == pytest.approx(planned.room.file, rel=0.5)
     assert isinstance(events[0], Prepared)
     assert [event.done for event in events if isinstance(event, Encoded)] == [1, 2, 3]
     trained = Snapshots(tmp_path / "snapshots").newest()
@@ -323,8 +324,60 @@ def test_a_full_disk_is_told_of_before(
 ) -> None:
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage._replace(free=1_000_000))
-    with pytest.raises(TrainingProblem, match=r"has 1 MB of free space; this training needs"):
+    with pytest.raises(DiskFull, match=r"The training needs [\d.]+ MB on the drive of .*, and 1 MB are free"):
         plan(asked(data, "dreambooth"), model, tmp_path / "not" / "yet")
+
+
+def test_the_room_holds_all_that_a_run_leaves_on_the_disk(model: LoadedModel, data: Path, tmp_path: Path) -> None:
+    request = asked(data, "lora", steps=4, optimizer="Prodigy", average=0.9, save_every=1, keep_copies=2, flip=True)
+    room = plan(request, model).room
+    told(request, model, tmp_path)
+    newest = max((tmp_path / "snapshots").iterdir())
+    assert bytes_within(newest) == pytest.approx(room.snapshot, rel=0.5)  # small tensors, long names
+    assert bytes_within(tmp_path / "copies") + bytes_within(tmp_path / "outbox") == pytest.approx(room.copies, rel=0.4)
+    assert bytes_within(tmp_path / "latents") == pytest.approx(room.latents, rel=0.2)
+    assert bytes_within(tmp_path) < room.run
+    room.require(tmp_path)  # what lies there already need not be free
+    seen = plan(asked(data, "lora", steps=100, sample_every=10, sample_prompts="a --w 64 --h 32"), model).room
+    assert seen.drawn == 12 * 64 * 32 * 2
+
+
+def test_epochs_are_steps_over_all_pictures(model: LoadedModel, data: Path) -> None:
+    request = asked(data, "lora", epochs=5, steps=1, accumulation=4)
+    planned = plan(request)
+    assert (planned.batches_per_epoch, planned.steps) == (2, 3)
+    assert plan(request.model_copy(update={"epochs": 0})).steps == 1
+
+
+def test_an_outline_of_a_checkpoint_plans_as_the_checkpoint_does(data: Path, tmp_path: Path) -> None:
+    whole = tiny(tmp_path)
+    assert whole.file is not None
+    outline = outline_checkpoint(whole.file.path)
+    assert {tensor.device.type for _, tensor in outline.weights()} == {"meta"}
+    for method in METHODS:
+        request = asked(data, method, **METHODS[method])
+        assert plan(request, outline) == plan(request, whole)
+    inpainting = tiny(tmp_path, in_channels=9)
+    assert inpainting.file is not None
+    with pytest.raises(TrainingProblem, match="inpainting"):
+        plan(asked(data, "lora"), outline_checkpoint(inpainting.file.path))
+
+
+def test_pictures_are_encoded_once_for_all_lives_of_a_run(
+    model: LoadedModel, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = asked(data, "textual_inversion", steps=1)
+    told(request, model, tmp_path)
+    kept = sorted(path.name for path in (tmp_path / "latents").iterdir())
+    assert len(kept) == 3
+    encode = Vae.encode
+    encoded: list[int] = []
+    monkeypatch.setattr(Vae, "encode", lambda *given, **also: encoded.append(1) or encode(*given, **also))
+    told(request.model_copy(update={"steps": 2}), model, tmp_path)
+    assert not encoded
+    (tmp_path / "latents" / kept[0]).write_bytes(b"cut off")
+    told(request.model_copy(update={"steps": 3}), model, tmp_path)
+    assert len(encoded) == 1
 
 
 def test_a_vae_without_numbers_names_the_picture(data: Path, tmp_path: Path) -> None:

@@ -30,7 +30,8 @@ class Sample:
     """One picture to learn from.
 
     width, height: in pixels, as it is seen (EXIF rotation done). caption: as written. repeats: how often an epoch
-    shows it. mask: a picture of equal stem in a folder `masks`, white where the loss counts.
+    shows it. mask: a picture of equal stem in a folder `masks`, white where the loss counts; else the picture itself
+    where it has transparency, which does not count.
     """
 
     path: Path
@@ -162,4 +163,10 @@ def _entries(path: Path, texts: Iterable[str]) -> Iterator[dict[str, object]]:
 
 def _mask(path: Path) -> Path | None:
     candidates = (path.parent / "masks" / f"{path.stem}{suffix}" for suffix in PICTURES)
-    return next((candidate for candidate in candidates if candidate.is_file()), None)
+    beside = next((candidate for candidate in candidates if candidate.is_file()), None)
+    return beside or (path if _is_transparent(path) else None)
+
+
+def _is_transparent(path: Path) -> bool:
+    with Image.open(path) as picture:
+        return picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info

@@ -87,3 +87,13 @@ def test_what_is_transparent_lies_on_white_and_masks_follow_the_cut(tmp_path: Pa
     assert cached.mask[0, 0].tolist() == [1, 1, 1, 1, 0, 0, 0, 0]
     (unmasked,) = read_material(request.model_copy(update={"masked_loss": False})).pictures
     assert unmasked.sample.mask is None
+
+
+def test_without_masks_what_is_transparent_does_not_count(tmp_path: Path) -> None:
+    picture = Image.new("RGBA", (64, 64), (200, 30, 90, 255))
+    picture.paste((0, 0, 0, 0), (0, 0, 32, 64))
+    picture.save(tmp_path / "a.png")
+    (placed,) = read_material(asked(tmp_path, "lora", masked_loss=True)).pictures
+    ((cached,),) = encode_pictures([placed], tiny(tmp_path).vae)
+    assert cached.mask is not None
+    assert cached.mask[0, 0].tolist() == [0, 0, 0, 0, 1, 1, 1, 1]

@@ -10,10 +10,9 @@ from app.schema.errors import TrainingProblem
 
 
 class Imported(NamedTuple):
-    """fields: of a TrainingRequest. epochs: asked for instead of steps. left_out: keys that mean nothing here."""
+    """fields: of a TrainingRequest. left_out: keys that mean nothing here."""
 
     fields: dict[str, Any]
-    epochs: int | None
     left_out: tuple[str, ...]
 
 
@@ -116,8 +115,8 @@ def is_kohya(values: Mapping[str, Any]) -> bool:
     return bool(_SIGNS & flattened(values).keys())
 
 
-def read_kohya(values: Mapping[str, Any], beside: Path) -> Imported:
-    """beside: the folder of the TOML, from which its relative paths are meant.
+def read_kohya(values: Mapping[str, Any], beside: Path | None) -> Imported:
+    """beside: the folder of the TOML, from which its relative paths are meant; None where that is not known.
 
     Raises TrainingProblem for a value that cannot be meant here.
     """
@@ -140,7 +139,7 @@ def read_kohya(values: Mapping[str, Any], beside: Path) -> Imported:
         fields.setdefault("class_pictures", 1)  # as many as there are: kohya draws none
     for name in ("data", "class_data"):
         if name in fields:
-            fields[name] = str((beside / Path(str(fields[name])).expanduser()).absolute())
+            fields[name] = path_beside(fields[name], beside)
     for name in ("checkpoint", "vae"):
         if name in fields:
             fields[name] = _model_name(str(fields[name]))
@@ -148,10 +147,23 @@ def read_kohya(values: Mapping[str, Any], beside: Path) -> Imported:
     if rate is not None:
         fields["learning_rate"] = f"{float(rate):g}"
     fields |= _text_encoder(flat, rate, fields["method"])
-    epochs = flat.get("max_train_epochs")
-    used |= {"learning_rate", "unet_lr", "text_encoder_lr", "network_train_unet_only", "max_train_epochs"}
+    if epochs := flat.get("max_train_epochs"):
+        fields["epochs"] = int(epochs) * int(flat.get("num_repeats") or 1)  # a data set's own, beside folders' names
+    used |= {
+        "learning_rate",
+        "unet_lr",
+        "text_encoder_lr",
+        "network_train_unet_only",
+        "max_train_epochs",
+        "num_repeats",
+    }
     left_out = tuple(sorted(key for key in flat if key not in used and key not in _WITHOUT_EFFECT))
-    return Imported(fields, int(epochs) if epochs else None, left_out)
+    return Imported(fields, left_out)
+
+
+def path_beside(text: object, beside: Path | None) -> str:
+    """A path as the TOML in `beside` means it, whole; as it is written where that folder is not known."""
+    return str(text) if beside is None else str((beside / Path(str(text)).expanduser()).absolute())
 
 
 def flattened(values: Mapping[str, Any]) -> dict[str, Any]:
