@@ -8,8 +8,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from app.entries import SamplerEntry, ScheduleEntry, UpscalerEntry
 from app.hooks import Command, NetworkKind, Tab, hook
-from app.schema.choices import LATENT_MODES, find_sampler, find_schedule
+from app.schema.choices import LATENT_MODES, SamplerName, ScheduleName, find_sampler, find_schedule
 from app.schema.control import Control
 from app.schema.errors import EaselError, InvalidField, UnknownChoice
 from app.schema.request import GenerationRequest, ImagePlan, ResolvedRequest
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
         decoded,
         require_same_latents,
     )
-    from app.samplers import Denoised, Noise, Point, Sampler, SamplerOptions, Sampling, calls_planned
+    from app.samplers import Denoised, Noise, Point, Sampler, SamplerOptions, Sampling, Schedule, ScheduleInputs
 
 VERSION = 1
 """Of this interface. Names are added under the same number; one that changes its meaning raises it."""
@@ -69,7 +70,16 @@ _HOMES = {
         "decoded",
         "require_same_latents",
     ),
-    "app.samplers": ("Denoised", "Noise", "Point", "Sampler", "SamplerOptions", "Sampling", "calls_planned"),
+    "app.samplers": (
+        "Denoised",
+        "Noise",
+        "Point",
+        "Sampler",
+        "SamplerOptions",
+        "Sampling",
+        "Schedule",
+        "ScheduleInputs",
+    ),
 }
 
 __all__ = [
@@ -105,8 +115,14 @@ __all__ = [
     "Report",
     "ResolvedRequest",
     "Sampler",
+    "SamplerEntry",
+    "SamplerName",
     "SamplerOptions",
     "Sampling",
+    "Schedule",
+    "ScheduleEntry",
+    "ScheduleInputs",
+    "ScheduleName",
     "Skip",
     "Stage",
     "Tab",
@@ -114,8 +130,8 @@ __all__ = [
     "Turn",
     "UnknownChoice",
     "Upscale",
+    "UpscalerEntry",
     "Vocabulary",
-    "calls_planned",
     "decoded",
     "find_sampler",
     "find_schedule",

@@ -16,7 +16,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Literal, TypeVar
 
-from app.hooks import ENGINE_HOOKS, PAGE_HOOKS, Registry, within
+from app.guard import within
+from app.hooks import ENGINE_HOOKS, PAGE_HOOKS, Registry
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ class ExtensionHost:
         for folder in _found(folders):
             state: State = "disabled" if folder.name in disabled else "loaded"
             self.extensions.append(Extension(folder.name, folder, state))
-        registry.marked = self.mark
+        registry.guard.marked = self.mark
 
     def load(self) -> None:
         """Imports each extension and asks it the page's hooks. Call once, before the page is built."""

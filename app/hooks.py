@@ -6,9 +6,6 @@ pluggy checks and finds the answers; plain objects do the work. Built-ins answer
 from __future__ import annotations
 
 import logging
-import sys
-import threading
-import traceback
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -16,6 +13,10 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 import pluggy
 
+from app.entries import SamplerEntry, ScheduleEntry, UpscalerEntry
+from app.guard import Guard
+from app.schema.choices import AUTOMATIC, LATENT_MODES, PLAIN_UPSCALERS, SAMPLER_NAMES, SCHEDULE_NAMES, Choices
+from app.schema.errors import EaselError, ExtensionFailed
 from app.schema.request import GenerationRequest, ImagePlan
 
 logger = logging.getLogger(__name__)
@@ -111,13 +112,13 @@ class Questions:
         return ()
 
     @_question
-    def register_samplers(self) -> Iterable[Named]:
-        """Samplers."""
+    def register_samplers(self) -> Iterable[SamplerEntry]:
+        """Samplers, chosen like those that come with the program."""
         return ()
 
     @_question
-    def register_schedules(self) -> Iterable[Named]:
-        """Schedules."""
+    def register_schedules(self) -> Iterable[ScheduleEntry]:
+        """Schedules, chosen like those that come with the program."""
         return ()
 
     @_question
@@ -126,8 +127,8 @@ class Questions:
         return ()
 
     @_question
-    def register_upscalers(self) -> Iterable[Named]:
-        """Upscalers."""
+    def register_upscalers(self) -> Iterable[UpscalerEntry]:
+        """Upscalers, chosen like those of files."""
         return ()
 
     @_question
@@ -153,14 +154,14 @@ PAGE_HOOKS = (
     "register_routes",
     "register_commands",
     "register_networks",
+    "register_samplers",
+    "register_schedules",
+    "register_upscalers",
 )
 """Asked at the start. An answer must not import torch: the page is not there yet."""
 ENGINE_HOOKS = (
     "register_stages",
     "register_guides",
-    "register_samplers",
-    "register_schedules",
-    "register_upscalers",
     "register_targets",
 )
 """Asked when the engine is made, in the order of registration, built-ins first."""
@@ -176,40 +177,23 @@ TABLES = frozenset(
     }
 )
 """Hooks whose entries are chosen by name, so that no two may share one."""
+_KINDS: Mapping[str, type] = {
+    "register_samplers": SamplerEntry,
+    "register_schedules": ScheduleEntry,
+    "register_upscalers": UpscalerEntry,
+}
+"""What the answers to a hook have to be, where the program reads more of them than their names before a job asks."""
+_BUILT_IN_NAMES: Mapping[str, frozenset[str]] = {
+    "register_samplers": frozenset(known.casefold() for one in SAMPLER_NAMES for known in (one.name, *one.aliases)),
+    "register_schedules": frozenset(
+        known.casefold() for one in SCHEDULE_NAMES for known in (one.label, one.name, *one.aliases)
+    ),
+    "register_upscalers": frozenset(name.casefold() for name in (*PLAIN_UPSCALERS, *LATENT_MODES, AUTOMATIC)),
+}
 
 
 WORK_SECONDS = 5.0
 """How long an answer during work may take; the picture is saved without it after that."""
-
-
-class TookTooLong(Exception):
-    """Foreign code that did not come back in time; the text says where it was."""
-
-
-def within(seconds: float, act: Callable[[], T]) -> T:
-    """What `act` returns or raises, on a thread of its own. Raises TookTooLong once the time is over.
-
-    Nothing can end a thread from outside: one that hangs stays until the program ends, and keeps the locks it holds.
-    """
-    returned: list[T] = []
-    raised: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            returned.append(act())
-        except BaseException as error:  # noqa: BLE001 - it is raised where somebody waits
-            raised.append(error)
-
-    thread = threading.Thread(target=run, name="extension", daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if returned:
-        return returned[0]
-    if raised:
-        raise raised[0]
-    frame = sys._current_frames().get(thread.ident or 0)
-    where = "".join(traceback.format_stack(frame)) if frame else ""
-    raise TookTooLong(f"It did not come back within {seconds:g} seconds. It was here:\n{where}")
 
 
 def _listed(answer: Callable[..., Iterable[tuple[str, str]]], plan: ImagePlan) -> list[tuple[str, str]]:
@@ -219,14 +203,12 @@ def _listed(answer: Callable[..., Iterable[tuple[str, str]]], plan: ImagePlan) -
 class Registry:
     """Filled at the start by one thread, only read afterwards.
 
-    work_seconds: how long each answer during work may take. marked: is told of a plugin whose answer during work raised
-    or took too long; one that took too long is not asked again.
+    guard: runs what plugins do during work. work_seconds: how long each of the last two hooks may take.
     """
 
-    def __init__(self, work_seconds: float = WORK_SECONDS) -> None:
-        self.marked: Callable[[str, str], None] = lambda name, problem: None
+    def __init__(self, work_seconds: float = WORK_SECONDS, guard: Guard | None = None) -> None:
+        self.guard = guard or Guard()
         self._work_seconds = work_seconds
-        self._silent: set[str] = set()
         self._manager = pluggy.PluginManager(PROJECT)
         self._manager.add_hookspecs(Questions)
         self._entries: dict[str, list[tuple[str, Any]]] = {}
@@ -286,6 +268,14 @@ class Registry:
         """The answers to a hook of TABLES by their names."""
         return {entry.name: entry for entry in self.entries(hook_name)}
 
+    def choices(self) -> Choices:
+        """All that may be chosen by name, what extensions add behind what comes with the program."""
+        return Choices(
+            samplers=(*SAMPLER_NAMES, *(entry.named for entry in self.entries("register_samplers"))),
+            schedules=(*SCHEDULE_NAMES, *(entry.named for entry in self.entries("register_schedules"))),
+            upscalers=tuple(self.table("register_upscalers")),
+        )
+
     def image_saving(self, plan: ImagePlan) -> list[tuple[str, str]]:
         """What all plugins add to an infotext; one that raises or takes too long adds nothing and is marked."""
         added: list[tuple[str, str]] = []
@@ -300,24 +290,28 @@ class Registry:
 
     def _asked(self, name: str, hook_name: str, act: Callable[[], T]) -> T | None:
         try:
-            return within(self._work_seconds, act)
-        except (Exception, SystemExit) as error:
-            logger.exception("%s failed in %s", name, hook_name)
-            self.marked(name, f"In {hook_name}:\n{traceback.format_exc()}")
-            if isinstance(error, TookTooLong):
-                self._silent.add(name)
+            return self.guard.run(name, hook_name, act, seconds=self._work_seconds)
+        except ExtensionFailed:  # the guard has marked it
+            return None
+        except EaselError:
+            logger.exception("%s refuses in %s", name, hook_name)
             return None
 
     def _during_work(self, hook_name: str) -> list[tuple[str, Callable[..., Any]]]:
         caller: pluggy.HookCaller = getattr(self._manager.hook, hook_name)
         found = [(answer.plugin_name, answer.function) for answer in caller.get_hookimpls()]
-        return [(name, function) for name, function in found if name not in self._silent]
+        return [(name, function) for name, function in found if not self.guard.has_hung(name)]
 
     def _refuse_taken_names(self, hook_name: str, entries: list[Any]) -> None:
         if hook_name not in TABLES:
             return
-        taken = {entry.name: owner for owner, entry in self._entries.get(hook_name, ())}
+        taken = dict.fromkeys(_BUILT_IN_NAMES.get(hook_name, ()), "the program itself")
+        taken |= {entry.name.casefold(): owner for owner, entry in self._entries.get(hook_name, ())}
         for entry in entries:
-            if entry.name in taken:
-                raise ValueError(f"{hook_name}: the name '{entry.name}' is taken by {taken[entry.name]}")
-            taken[entry.name] = "this extension itself"
+            kind = _KINDS.get(hook_name)
+            if kind is not None and not isinstance(entry, kind):
+                raise TypeError(f"{hook_name}: {entry!r} is no {kind.__name__}")
+            name = entry.name.casefold()
+            if name in taken:
+                raise ValueError(f"{hook_name}: the name '{entry.name}' is taken by {taken[name]}")
+            taken[name] = "this extension itself"

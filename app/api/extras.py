@@ -11,7 +11,6 @@ from starlette.responses import FileResponse
 
 from app.access import Caller, caller_of
 from app.extras import Extras, ExtrasRun, Source, pictures_in
-from app.files import ModelLibrary, upscalers
 from app.schema.errors import InvalidField
 from app.schema.extras import NO_FACES, parse_extras
 
@@ -37,7 +36,7 @@ class Submitted(BaseModel):
     request: dict[str, Any] = {}
 
 
-def extras_router(extras: Extras, library: ModelLibrary) -> APIRouter:
+def extras_router(extras: Extras) -> APIRouter:
     """The routes."""
     router = APIRouter(prefix="/api/extras", tags=["extras"])
 
@@ -61,7 +60,7 @@ def extras_router(extras: Extras, library: ModelLibrary) -> APIRouter:
     @router.get("/upscalers")
     def known() -> dict[str, Any]:
         """What may be chosen, and why faces are not restored."""
-        return {"upscalers": [one.name for one in upscalers(library)], "faces": NO_FACES}
+        return {"upscalers": extras.upscalers(), "faces": NO_FACES}
 
     @router.get("/{id}")
     def look(id: str, caller: TheCaller) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from app.api.sdapi_infotext import infotext_router, with_infotext
 from app.api.sdapi_request import Fields, Txt2ImgFields, generation_request
 from app.files import CHECKPOINT, VAE, Blobs, ModelLibrary
 from app.jobs import Jobs, Resolver
-from app.jobs.resolve import BUILT_IN
+from app.jobs.resolve import OWN_VAE
 from app.schema.choices import AUTOMATIC
 from app.schema.errors import EaselError, Forbidden, NotServedYet
 from app.schema.request import GenerationRequest
@@ -182,7 +182,7 @@ def _found(library: ModelLibrary, name: str, value: Any) -> Any:
     """A model's setting as the name of a file that is there; anything else as it is."""
     if name == "sd_model_checkpoint" and value:
         return library.find(str(value), CHECKPOINT).name
-    if name == "sd_vae" and value not in (AUTOMATIC, *BUILT_IN):
+    if name == "sd_vae" and value not in (AUTOMATIC, *OWN_VAE):
         return library.find(str(value), VAE).name
     return value
 

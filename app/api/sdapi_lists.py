@@ -11,7 +11,7 @@ from fastapi import APIRouter
 
 from app.files import CHECKPOINT, VAE, ModelFile, ModelLibrary, NamedUpscaler, upscalers
 from app.language import Style
-from app.schema.choices import LATENT_MODES, SAMPLER_NAMES, SCHEDULE_NAMES, SamplerName, ScheduleName
+from app.schema.choices import BUILT_IN, LATENT_MODES, Choices, SamplerName, ScheduleName
 
 _FACTOR = re.compile(r"(?:^|[^0-9a-z])(?:([1-8])x|x([1-8]))(?![0-9a-z])", re.IGNORECASE)
 NO_DEVICE_MEMORY: Mapping[str, Any] = {"error": "unavailable"}
@@ -22,17 +22,19 @@ def lists_router(
     styles: Callable[[], Iterable[Style]],
     flags: Mapping[str, Any],
     device_memory: Callable[[], Mapping[str, Any]],
+    choices: Choices = BUILT_IN,
 ) -> APIRouter:
-    """The routes. flags: the start's flags by A1111's names. device_memory: bytes on the device, by kind."""
+    """The routes. flags: the start's flags by A1111's names. device_memory: bytes on the device, by kind. choices: what
+    may be chosen by name."""
     router = APIRouter(prefix="/sdapi/v1", tags=["sdapi"])
 
     @router.get("/samplers")
     def samplers() -> list[dict[str, Any]]:
-        return [sampler_item(sampler) for sampler in SAMPLER_NAMES]
+        return [sampler_item(sampler) for sampler in choices.samplers]
 
     @router.get("/schedulers")
     def schedulers() -> list[dict[str, Any]]:
-        return [schedule_item(schedule) for schedule in SCHEDULE_NAMES]
+        return [schedule_item(schedule) for schedule in choices.schedules]
 
     @router.get("/sd-models")
     def sd_models() -> list[dict[str, Any]]:
@@ -45,7 +47,7 @@ def lists_router(
 
     @router.get("/upscalers")
     def known_upscalers() -> list[dict[str, Any]]:
-        return [upscaler_item(one) for one in upscalers(library)]
+        return [upscaler_item(one) for one in upscalers(library, choices.upscalers)]
 
     @router.get("/latent-upscale-modes")
     def latent_upscale_modes() -> list[dict[str, str]]:

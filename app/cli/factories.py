@@ -10,6 +10,7 @@ from typing import Protocol
 from app.files import Downloads, ModelLibrary
 from app.hooks import Command
 from app.jobs import Jobs, Trainings
+from app.schema.choices import Choices
 from app.schema.flags import LaunchOptions
 from app.schema.request import GenerationRequest
 
@@ -23,6 +24,10 @@ class Factories(Protocol):
 
     def commands(self, options: LaunchOptions) -> Mapping[str, Command]:
         """The sub-commands that extensions bring, by their names."""
+        ...
+
+    def choices(self, options: LaunchOptions) -> Choices:
+        """What may be chosen by name, with what extensions add."""
         ...
 
     def library(self, options: LaunchOptions) -> ModelLibrary:

@@ -16,27 +16,23 @@ from app.cli.arguments import Parser, add_flags, launch_options, read
 from app.cli.factories import Factories
 from app.cli.folders import folders_of
 from app.cli.workshop import ServerJobs, Workshop, open_workshop
-from app.schema.choices import EMPHASIS_MODES, NOISE_SOURCES, PRECISIONS, SAMPLER_NAMES, SCHEDULE_NAMES
+from app.schema.choices import BUILT_IN, EMPHASIS_MODES, NOISE_SOURCES, PRECISIONS, Choices
 from app.schema.control import Control, controls_of
 from app.schema.errors import CannotWrite, EaselError, InvalidField
 from app.schema.events import Failed, Finished, ImageReady, Notice, Progress
 from app.schema.request import GenerationRequest, parse_request
 
 CONTROLS = controls_of(GenerationRequest)
-CHOICES: dict[str, tuple[str, ...]] = {
-    "samplers": tuple(sampler.name for sampler in SAMPLER_NAMES),
-    "schedules": tuple(schedule.label for schedule in SCHEDULE_NAMES),
-    "emphasis": EMPHASIS_MODES,
-    "noise_sources": NOISE_SOURCES,
-    "precisions": ("auto", *PRECISIONS),
-}
 HEARD_BY_A_SERVER = frozenset({"data_dir", "gradio_auth", "gradio_auth_path", "api_auth"})
 OWN = frozenset({*CONTROLS, "output"})
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str], factories: Factories) -> int:
     """Make the pictures, write them to --output, and print where they are."""
-    parser = request_parser()
+    # Only help lists the names, and reading extensions takes time.
+    asks_help = bool({"-h", "--help"} & set(arguments))
+    start = launch_options(environ, argparse.Namespace(), OWN)
+    parser = request_parser(factories.choices(start) if asks_help else BUILT_IN)
     typed = read(parser, arguments, environ)
     options = launch_options(environ, typed, OWN)
     first = factories.first_request(options, getattr(typed, "checkpoint", ""))
@@ -56,14 +52,21 @@ def run(arguments: Sequence[str], environ: Mapping[str, str], factories: Factori
     return 0 if len(made) == request.image_count else 1
 
 
-def request_parser() -> Parser:
-    """One option for each control of a request, named and explained as the page does."""
+def request_parser(choices: Choices = BUILT_IN) -> Parser:
+    """One option for each control of a request, named and explained as the page does. choices: what help lists."""
+    names = {
+        "samplers": tuple(sampler.name for sampler in choices.samplers),
+        "schedules": tuple(schedule.label for schedule in choices.schedules),
+        "emphasis": EMPHASIS_MODES,
+        "noise_sources": NOISE_SOURCES,
+        "precisions": ("auto", *PRECISIONS),
+    }
     parser = Parser(prog="webui.py generate", description="Make pictures of a prompt without the page.")
     parser.add_argument("prompt", help="what is to be seen")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE.png", help="where the picture goes as well")
     for name, control in CONTROLS.items():
         if name != "prompt":
-            _add(parser, name, control)
+            _add(parser, name, control, names)
     add_flags(parser, hidden=True)
     return parser
 
@@ -134,9 +137,9 @@ def copy(source: Path, target: Path) -> None:
         ) from error
 
 
-def _add(parser: argparse.ArgumentParser, name: str, control: Control) -> None:
+def _add(parser: argparse.ArgumentParser, name: str, control: Control, choices: Mapping[str, Sequence[str]]) -> None:
     annotation = GenerationRequest.model_fields[name].annotation
-    options: dict[str, Any] = {"dest": name, "default": argparse.SUPPRESS, "help": _help(control)}
+    options: dict[str, Any] = {"dest": name, "default": argparse.SUPPRESS, "help": _help(control, choices)}
     if annotation is bool:
         options["action"] = argparse.BooleanOptionalAction
     elif annotation == tuple[str, ...]:
@@ -146,9 +149,9 @@ def _add(parser: argparse.ArgumentParser, name: str, control: Control) -> None:
     parser.add_argument(f"--{name.replace('_', '-')}", **options)
 
 
-def _help(control: Control) -> str:
+def _help(control: Control, choices: Mapping[str, Sequence[str]]) -> str:
     words = f"{control.label}: {control.help}" if control.help else control.label
-    if names := CHOICES.get(control.choices or ""):
+    if names := choices.get(control.choices or ""):
         words += f" [{', '.join(names)}]"
     if control.minimum is not None and control.maximum is not None:
         words += f" [{control.minimum:g} to {control.maximum:g} on the page]"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -22,7 +22,7 @@ Tell = Callable[[int, int], None]
 class UpscalerShelf:
     """One thread. make_room: takes something else off the device, False when there is nothing left to take.
 
-    load: reads a network from its file.
+    load: reads a network from its file. brought: upscalers of extensions, by name.
     """
 
     def __init__(
@@ -30,10 +30,12 @@ class UpscalerShelf:
         device: torch.device,
         make_room: Callable[[], bool] = lambda: False,
         load: Callable[[Path, torch.device], FileUpscaler] = load_upscaler,
+        brought: Mapping[str, Upscaler] | None = None,
     ) -> None:
         self._device = device
         self._make_room = make_room
         self._load = load
+        self._without_file = {**PLAIN, **(brought or {})}
         self._kept: OrderedDict[FileIdentity, FileUpscaler] = OrderedDict()
 
     def enlarged(
@@ -47,7 +49,7 @@ class UpscalerShelf:
     ) -> Tensor:
         """[3, H, W] uint8 at width x height, by A1111's rule (`app.models.enlarged`).
 
-        file: of a network; None for 'None', Lanczos and Nearest. Raises UnknownChoice for another name without a file,
+        file: of a network; None for those that need none. Raises UnknownChoice for another name without a file,
         ModelNotFound and ModelChanged for a file that is not what it was, OutOfMemory, and what the loader raises.
         """
         upscaler = self._upscaler(name, file)
@@ -65,9 +67,9 @@ class UpscalerShelf:
     def _upscaler(self, name: str, file: FileIdentity | None) -> Upscaler | None:
         if file is not None:
             return self._network(file)
-        if name != NO_UPSCALER and name not in PLAIN:
+        if name != NO_UPSCALER and name not in self._without_file:
             raise UnknownChoice(f"There is no upscaler called {name[:80]!r}.", field="upscaler")
-        return PLAIN.get(name)
+        return self._without_file.get(name)
 
     def _network(self, file: FileIdentity) -> FileUpscaler:
         file = file.model_copy(update={"sha256": None})

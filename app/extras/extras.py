@@ -19,8 +19,9 @@ from app.extras.records import ExtrasRecords, ExtrasRun, Failure, Made, Source, 
 from app.extras.saving import Places, Texts, encoded, texts_of, words_of
 from app.extras.sizes import PostprocessingFacts, Size, enlarged_size, facts_of
 from app.extras.training_pictures import training_pictures
-from app.files import Blobs, Encoding, Folders, ModelLibrary, find_upscaler, open_picture
+from app.files import Blobs, Encoding, Folders, ModelLibrary, find_upscaler, open_picture, upscalers
 from app.jobs import Jobs, identity_of
+from app.schema.choices import BUILT_IN, Choices
 from app.schema.errors import EaselError, InvalidField, JobNotFound, PictureNotFound
 from app.schema.extras import ExtrasRequest
 from app.schema.settings import Settings
@@ -63,8 +64,10 @@ class Extras:
         folders: Folders,
         settings: Settings,
         records: ExtrasRecords,
+        choices: Choices = BUILT_IN,
     ) -> None:
         self._jobs = jobs
+        self._choices = choices
         self._library = library
         self._blobs = blobs
         self._data = folders.data
@@ -90,6 +93,10 @@ class Extras:
         if self._thread.is_alive():
             self._thread.join()
 
+    def upscalers(self) -> list[str]:
+        """Names of those that may be chosen."""
+        return [one.name for one in upscalers(self._library, self._choices.upscalers)]
+
     def work(self, given: Given, request: ExtrasRequest, tell: Tell = lambda done, total: None) -> Worked:
         """One picture, now, nothing stored or saved. Raises InvalidImage, InvalidField, UnknownChoice and what the
         upscaler deserves."""
@@ -98,7 +105,7 @@ class Extras:
             enlarged_size(picture.size, request)  # refused before the engine is asked
 
         def upscale(colours: Image.Image, name: str, size: Size) -> Image.Image:
-            found = find_upscaler(self._library, name)
+            found = find_upscaler(self._library, name, self._choices.upscalers)
             file = identity_of(found.file) if found.file else None
             return self._jobs.ask(lambda engine: engine.enlarged(colours, found.name, file, *size, told)).result()
 
@@ -119,7 +126,7 @@ class Extras:
             text = "There is no picture to work on." if not sources else f"At most {MOST_SOURCES:,} pictures at once."
             raise InvalidField(text, field="pictures")
         for name in (request.upscaler_1, request.upscaler_2):
-            find_upscaler(self._library, name)
+            find_upscaler(self._library, name, self._choices.upscalers)
         for source in sources:
             if source.hash:
                 self._blobs.require(source.hash, "pictures")

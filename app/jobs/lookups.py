@@ -12,6 +12,7 @@ from functools import partial
 from app.files import CHECKPOINT, LORA, VAE, ModelFile, ModelLibrary
 from app.jobs.resolve import Resolver
 from app.language import extract_styles, parse_attention
+from app.schema.choices import split_sampler_name
 from app.schema.infotext import Lookups
 
 SHORTEST_HASH = 8
@@ -28,6 +29,7 @@ def lookups_of(resolver: Resolver, *, styles: bool = True, checkpoint: bool = Tr
         checkpoint=partial(_named, library, CHECKPOINT) if checkpoint else _nothing,
         vae=partial(_named, library, VAE),
         network=partial(_network, library),
+        sampler=partial(split_sampler_name, choices=resolver.choices),
         uses_emphasis=_uses_emphasis,
         extract_styles=_extraction(resolver) if styles else None,
     )

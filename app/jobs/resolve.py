@@ -12,12 +12,20 @@ from dataclasses import dataclass, field
 
 from pydantic import BaseModel, JsonValue, ValidationError
 
-from app.files import CHECKPOINT, VAE, ModelFile, ModelLibrary, find_upscaler
+from app.files import CHECKPOINT, VAE, ModelFile, ModelLibrary, NamedUpscaler, find_upscaler
 from app.hooks import NetworkKind
 from app.jobs.networks import networks_of
 from app.jobs.text_encoders import lenders_of
 from app.language import Reading, Style, Timing, Tokenizer, final_prompts, plan_texts
-from app.schema.choices import AUTOMATIC, NO_UPSCALER, find_sampler, find_schedule, split_sampler_name
+from app.schema.choices import (
+    AUTOMATIC,
+    BUILT_IN,
+    NO_UPSCALER,
+    Choices,
+    find_sampler,
+    find_schedule,
+    split_sampler_name,
+)
 from app.schema.control import controls_of
 from app.schema.errors import EaselError, InvalidField, ModelNotFound, UnknownChoice
 from app.schema.infotext import Models
@@ -26,7 +34,7 @@ from app.schema.request import FileIdentity, GenerationRequest, ResolvedRequest,
 FurtherPass = Callable[[GenerationRequest], GenerationRequest | None]
 """From a resolved request to what a further pass of its picture asks for, None for no such pass."""
 STARTER = "starter"
-BUILT_IN = ("", "None", "Baked in")
+OWN_VAE = ("", "None", "Baked in")
 LARGEST_DRAWN_SEED = 4_294_967_293
 
 
@@ -42,7 +50,7 @@ class Resolver:
     default_checkpoint: the name that "" stands for, itself "" when none was chosen. styles: those in styles.csv now.
     require_picture(hash, field): raises BlobNotFound for an input picture that is not stored.
     precision: what a request's word ('auto' too) comes to here: 'fp32', 'bf16' or 'fp16'. extensions, passes: by the
-    names of extensions, the models of their values, and their further passes.
+    names of extensions, the models of their values, and their further passes. choices: what may be chosen by name.
     """
 
     library: ModelLibrary
@@ -55,6 +63,7 @@ class Resolver:
     passes: Mapping[str, FurtherPass] = field(default_factory=dict)
     tokenizer: Tokenizer = field(default_factory=Tokenizer)
     network_kinds: Mapping[str, NetworkKind] = field(default_factory=dict)
+    choices: Choices = BUILT_IN
 
     def __call__(self, request: GenerationRequest) -> ResolvedRequest:
         """Raises UnknownChoice for a sampler or schedule, ModelNotFound or the file's own problem for a model,
@@ -84,7 +93,7 @@ class Resolver:
                 "seed": self.draw_seed() if request.seed == -1 else request.seed,
                 "variation_seed": self.draw_seed() if request.variation_seed == -1 else request.variation_seed,
                 "precision": self.precision(request.precision),
-                "resize_upscaler": find_upscaler(self.library, request.resize_upscaler or NO_UPSCALER).name,
+                "resize_upscaler": self._upscaler(request.resize_upscaler or NO_UPSCALER).name,
                 "extensions": self._extensions(request, styles),
             }
         )
@@ -97,7 +106,7 @@ class Resolver:
             checkpoint_name=checkpoint.stem,
             vae=identity_of(vae) if vae else None,
             text_encoders=tuple(identity_of(file) for file in lenders),
-            schedule_label=_printed(sampler, schedule),
+            schedule_label=self._printed(sampler, schedule),
             networks=networks.uses,
             missing_networks=networks.missing,
             upscalers=self._upscalers(resolved),
@@ -128,7 +137,7 @@ class Resolver:
             if control.choices == "checkpoints":
                 final[name] = self.library.find(value, CHECKPOINT).title
             elif control.choices == "upscalers":
-                final[name] = find_upscaler(self.library, value, latent=True).name
+                final[name] = self._upscaler(value, latent=True).name
             elif control.holds == "picture":
                 self.require_picture(value, name)
             elif control.holds in ("prompt", "negative_prompt"):
@@ -146,7 +155,7 @@ class Resolver:
             model = self.extensions[name]
             whole = model.model_validate(values)
             named |= {getattr(whole, field) for field in _fields_of(model, "upscalers")}
-        found = [find_upscaler(self.library, name, latent=True) for name in sorted(named)]
+        found = [self._upscaler(name, latent=True) for name in sorted(named)]
         return {one.name: identity_of(one.file) for one in found if one.file is not None}
 
     def _passes(self, request: GenerationRequest) -> dict[str, ResolvedRequest]:
@@ -160,11 +169,17 @@ class Resolver:
                     passes[name] = self(wanted.model_copy(update={"extensions": others}))
         return passes
 
-    @staticmethod
-    def _sampling(request: GenerationRequest) -> tuple[str, str]:
+    def _sampling(self, request: GenerationRequest) -> tuple[str, str]:
         if request.schedule:
-            find_schedule(request.schedule)
-        return split_sampler_name(request.sampler, request.schedule, convert_automatic=False)
+            find_schedule(request.schedule, self.choices)
+        return split_sampler_name(request.sampler, request.schedule, self.choices, convert_automatic=False)
+
+    def _upscaler(self, name: str, *, latent: bool = False) -> NamedUpscaler:
+        return find_upscaler(self.library, name, self.choices.upscalers, latent=latent)
+
+    def _printed(self, sampler: str, schedule: str) -> str:
+        """The schedule as infotexts print it: the sampler's default in place of Automatic, where it has one."""
+        return (schedule == AUTOMATIC and find_sampler(sampler, self.choices).default_schedule) or schedule
 
     def checkpoint(self, name: str) -> ModelFile:
         """The file that a name means; for "" the chosen default, else the first that is not the starter."""
@@ -196,7 +211,7 @@ class Resolver:
         """The file that a VAE's name means for a checkpoint; None for the checkpoint's own."""
         if name == AUTOMATIC:
             return self.library.vae_of(checkpoint)
-        return None if name in BUILT_IN else self.library.find(name, VAE)
+        return None if name in OWN_VAE else self.library.find(name, VAE)
 
 
 def _checked(model: type[BaseModel], values: Mapping[str, JsonValue]) -> BaseModel:
@@ -231,8 +246,3 @@ def _whole(file: ModelFile) -> bool:
 def identity_of(file: ModelFile) -> FileIdentity:
     """A library entry as a stored request remembers it."""
     return FileIdentity(path=str(file.path), size=file.size, mtime_ns=file.mtime_ns, sha256=file.sha256)
-
-
-def _printed(sampler: str, schedule: str) -> str:
-    """The schedule as infotexts print it: the sampler's default in place of Automatic, where it has one."""
-    return (schedule == AUTOMATIC and find_sampler(sampler).default_schedule) or schedule

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from app.extension_host import ExtensionHost
 from app.files import Blobs, open_picture
 from app.jobs import BeforeGroup, Engine
+from app.launch.extensions import tables_of, upscalers_of
 from app.schema.flags import LaunchOptions
 from app.schema.request import ImagePlan
 
@@ -76,17 +77,18 @@ def make_engine(
     def picture(digest: str) -> Image:
         return open_picture(blobs.read(digest))
 
-    staged = with_stages(draw, extensions.registry.owners("register_stages"))
+    tables = tables_of(extensions.registry)
+    staged = with_stages(draw, extensions.registry.owners("register_stages"), extensions.registry.guard)
 
     def recipe(plan: ImagePlan, tools: Tools) -> Recipe:
-        return staged(plan, replace(tools, picture=picture))
+        return staged(plan, replace(tools, picture=picture, tables=tables))
 
     return TorchEngine(
         pipelines,
         recipe,
         scheduler=Scheduler(),
         runner=Runner(tokenizer, pipelines.offload),
-        upscalers=UpscalerShelf(device, pipelines.offload),
+        upscalers=UpscalerShelf(device, pipelines.offload, brought=upscalers_of(extensions.registry)),
         previews=PreviewShelf(device, preview_decoders),
         before_group=before_group,
         facts=(("FP8 weight", "Enable"),) if options.unet_in_fp8 else (),

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from app.cli.folders import folders_of
 from app.files import Downloads, ModelLibrary
-from app.hooks import Command
+from app.hooks import Command, Registry
 from app.jobs import Jobs, Trainings
 from app.launch.workshop import extensions_of, open_workshop, resolver_of, settings_of, starting_request, styles_of
+from app.schema.choices import Choices
 from app.schema.flags import LaunchOptions
 from app.schema.request import GenerationRequest
 
@@ -28,11 +29,12 @@ class Launch:
 
     def commands(self, options: LaunchOptions) -> Mapping[str, Command]:
         """The sub-commands that extensions bring; those that fail are left out with words in the log."""
-        folders = folders_of(options)
-        host, registry = extensions_of(folders, settings_of(folders))
-        host.load()
-        commands: Mapping[str, Command] = registry.table("register_commands")
+        commands: Mapping[str, Command] = self._registry(options).table("register_commands")
         return commands
+
+    def choices(self, options: LaunchOptions) -> Choices:
+        """What may be chosen by name, with what extensions add."""
+        return self._registry(options).choices()
 
     def library(self, options: LaunchOptions) -> ModelLibrary:
         """The model library of the options' folders."""
@@ -69,6 +71,13 @@ class Launch:
         from app.models import write_single_file  # noqa: PLC0415
 
         write_single_file(folder, target, dtype=dtype, progress=lambda part, done, of: progress(done, of))
+
+    @staticmethod
+    def _registry(options: LaunchOptions) -> Registry:
+        folders = folders_of(options)
+        host, registry = extensions_of(folders, settings_of(folders))
+        host.load()
+        return registry
 
     @contextmanager
     def jobs(self, options: LaunchOptions) -> Iterator[Jobs]:

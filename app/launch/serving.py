@@ -92,7 +92,7 @@ def application(options: LaunchOptions, workshop: Workshop) -> Any:
     app.include_router(pictures_router(workshop.blobs))
     app.include_router(training_router(workshop.trainings))
     app.include_router(training_data_router(workshop.trainings, workshop.folders.data))
-    app.include_router(extras_router(workshop.extras, workshop.library))
+    app.include_router(extras_router(workshop.extras))
     include_extension_routes(app, workshop)
     app.include_router(extensions_router(lambda: workshop.extensions.extensions, workshop.settings))
     if options.api or options.nowebui:
@@ -105,7 +105,10 @@ def application(options: LaunchOptions, workshop: Workshop) -> Any:
         app.include_router(training_arguments_router(workshop.trainings, templates))
         app.include_router(networks_router(workshop.jobs, workshop.library, workshop.resolver))
         asked = partial(device_memory, options.wanted_device)
-        app.include_router(lists_router(workshop.library, workshop.resolver.styles, flags_shown(options), asked))
+        choices = workshop.resolver.choices
+        app.include_router(
+            lists_router(workshop.library, workshop.resolver.styles, flags_shown(options), asked, choices)
+        )
     if not options.nowebui:
         # Late, since it brings Gradio, which --nowebui does without.
         from app.web import mount_page  # noqa: PLC0415

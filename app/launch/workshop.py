@@ -15,6 +15,7 @@ from app.cli.folders import folders_of
 from app.extension_host import BUILT_IN, ExtensionHost
 from app.extras import Extras, ExtrasRecords
 from app.files import VAE_APPROXIMATION, Blobs, Downloads, Folders, Images, ModelLibrary, recommended
+from app.guard import Guard
 from app.hooks import Registry
 from app.jobs import (
     AddHashes,
@@ -35,6 +36,7 @@ from app.jobs import (
 from app.language import StyleBook
 from app.launch.engine import Precision, make_engine
 from app.launch.training import DeviceSharing, make_trainings
+from app.schema.choices import BUILT_IN as BUILT_IN_CHOICES
 from app.schema.flags import LaunchOptions
 from app.schema.request import GenerationRequest
 from app.schema.settings import Settings, SettingValues
@@ -112,7 +114,7 @@ def open_workshop(options: LaunchOptions) -> Iterator[Workshop]:
         closing.callback(worker.close)
         trainings, close_trainings = make_trainings(options, folders, library, resolver, bus, worker, lease)
         closing.callback(close_trainings)
-        extras = Extras(jobs, library, blobs, folders, settings, records)
+        extras = Extras(jobs, library, blobs, folders, settings, records, registry.choices())
         extras.start()
         closing.callback(extras.close)
         downloads = Downloads(folders, library)
@@ -150,7 +152,7 @@ def preview_decoders(settings: Settings, library: ModelLibrary) -> list[Path]:
 
 def extensions_of(folders: Folders, settings: Settings) -> tuple[ExtensionHost, Registry]:
     """The extensions of program and data folder, not loaded yet, and the registry of their answers."""
-    registry = Registry()
+    registry = Registry(guard=Guard(trusted=BUILT_IN))
     places = dict.fromkeys((folders.program / "extensions", folders.data / "extensions"))
     return ExtensionHost(places, registry, disabled_extensions(places, settings.values())), registry
 
@@ -189,6 +191,7 @@ def resolver_of(
         extensions=dict(registry.owners("register_controls")) if registry else {},
         passes=dict(registry.owners("register_passes")) if registry else {},
         network_kinds=registry.table("register_networks") if registry else {},
+        choices=registry.choices() if registry else BUILT_IN_CHOICES,
     )
 
 

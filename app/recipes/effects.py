@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torch import Tensor
 
+from app.samplers import BUILT_IN_TABLES, Tables, calls_planned
 from app.schema.errors import BlobNotFound
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from app.language import TextUnit
     from app.models import Family
     from app.samplers import ModelSigmas
-    from app.schema.request import FileIdentity, ResolvedRequest
+    from app.schema.request import FileIdentity, GenerationRequest, ResolvedRequest
 
 
 class EncodeText(NamedTuple):
@@ -134,12 +135,18 @@ class Tools:
 
     report(call, calls, step, denoised): after each guided model call; call counts from 1, `calls` is the number
     planned, denoised is the guided latent [1, C, h, w], which the caller may keep but not change.
-    picture(hash): a picture that the request names, RGB or RGBA, upright. Raises BlobNotFound, InvalidImage.
+    picture(hash): a picture that the request names, RGB or RGBA, upright. Raises BlobNotFound, InvalidImage. tables:
+    the samplers and schedules there are.
     """
 
     model: ModelFacts
     report: Callable[[int, int, int, Tensor], None]
     picture: Callable[[str], Image] = _no_pictures
+    tables: Tables = BUILT_IN_TABLES
+
+    def calls_planned(self, request: GenerationRequest) -> int:
+        """Model calls that the prompt schedules of a pass with this request reckon with."""
+        return calls_planned(request.sampler, request.steps, self.tables.choices)
 
     def between(self, before: int, after: int) -> Tools:
         """The same for a pass with so many calls before it and so many after it, in its reports."""

@@ -23,7 +23,7 @@ from app.recipes.prompts import read_prompts
 from app.recipes.repaint import repainted
 from app.recipes.source import Scaling, Source, encode_source, prepare, scaling
 from app.recipes.turning import Turning
-from app.samplers import SAMPLERS, ImageNoise, ModelSigmas, NoiseOptions, Plan, calls_planned, model_calls
+from app.samplers import ImageNoise, ModelSigmas, NoiseOptions, Plan, Tables, model_calls
 from app.samplers import plan as plan_from_noise
 from app.samplers import plan_img2img as plan_from_picture
 from app.schema.choices import NO_UPSCALER, find_sampler
@@ -32,31 +32,32 @@ from app.schema.request import GenerationRequest, ImagePlan
 
 def draw(image: ImagePlan, tools: Tools, passing: Pass) -> Drawing:
     """One pass over a picture's plan; passes differ only in the first latent and in what is done around the steps."""
-    request, model = image.resolved.request, tools.model
+    request, model, choices = image.resolved.request, tools.model, tools.tables.choices
     height, width = request.height // model.pixels_per_latent, request.width // model.pixels_per_latent
     levels = own_levels(request, model)
     source = None if passing.latent is not None else (yield from _source(image, tools, height, width))
     latent = source.latent if source else passing.latent
-    path = _path(request, levels or model.sigmas, redrawn=latent is not None)
+    path = _path(request, levels or model.sigmas, tools.tables, redrawn=latent is not None)
     if latent is not None:
         height, width = latent.shape[-2:]
     noise = image_noise(image, model, height, width)
     start = _start(request, path, noise.first_noise(), latent)
-    calls = calls_planned(request.sampler, request.steps)
-    timing = Timing(calls, first_pass=passing.calls_before, old_rule=request.old_prompt_editing)
-    guidance = yield from read_prompts(request, model, timing, request.height, request.width)
+    timing = Timing(tools.calls_planned(request), first_pass=passing.calls_before, old_rule=request.old_prompt_editing)
+    guidance = yield from read_prompts(request, model, timing, request.height, request.width, choices)
     beside = source.image if source else (yield from channels_without_picture(model, height, width))
     editing = source is not None and reads_picture(model) and request.image_cfg_scale != 1
     guidance = guidance._replace(image=beside, image_scale=request.image_cfg_scale if editing else None, levels=levels)
     options = sampler_options(request, path, levels or model.sigmas)
-    sampler = passing.sampler or SAMPLERS[request.sampler]
+    sampler = passing.sampler or tools.tables.samplers[request.sampler]
     sampling = sampler(start, path.sigmas, noise, options)
     if source and source.mask is not None:
-        before = find_sampler(request.sampler).timestep
+        before = find_sampler(request.sampler, choices).timestep
         sampling = repainted(sampling, source.latent, source.mask, before=before)
-    calls = model_calls(request.sampler, path.sigmas) or guidance.calls
+    calls = model_calls(request.sampler, path.sigmas, choices) or guidance.calls
     guidance = guidance._replace(walked=calls)
-    turning = Turning(passing.turn, model, timing, request.height, request.width) if passing.turn else None
+    turning = None
+    if passing.turn:
+        turning = Turning(passing.turn, model, timing, request.height, request.width, choices)
     latent, partial = yield from guided(sampling, guidance, calls, tools.report, turning)
     if source and source.mask is not None:
         latent = latent * source.mask + source.latent * (1 - source.mask)
@@ -76,13 +77,14 @@ def run_facts(request: GenerationRequest, model: ModelFacts) -> tuple[tuple[str,
     return ()
 
 
-def _path(request: GenerationRequest, levels: ModelSigmas, *, redrawn: bool) -> Plan:
+def _path(request: GenerationRequest, levels: ModelSigmas, tables: Tables, *, redrawn: bool) -> Plan:
     named = (request.sampler, request.schedule, request.steps)
     options = schedule_options(request)
     if not redrawn:
-        return require_falling(plan_from_noise(*named, levels, options))
+        return require_falling(plan_from_noise(*named, levels, options, tables=tables))
     strength = request.denoising_strength
-    return require_falling(plan_from_picture(*named, strength, levels, options, exact_steps=request.exact_steps))
+    exact = request.exact_steps
+    return require_falling(plan_from_picture(*named, strength, levels, options, exact_steps=exact, tables=tables))
 
 
 def _start(request: GenerationRequest, path: Plan, noise: Tensor, latent: Tensor | None) -> Tensor:

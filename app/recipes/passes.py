@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from app.guard import Guard
 from app.recipes.effects import Decode, Effect, Picture, Recipe, Tools
 
 if TYPE_CHECKING:
@@ -75,13 +76,15 @@ class Stage(NamedTuple):
     draw: Callable[[Draw, ImagePlan, Tools, Pass], Drawing]
 
 
-def with_stages(draw: Draw, stages: Iterable[tuple[str, Stage]]) -> Callable[[ImagePlan, Tools], Recipe]:
+def with_stages(
+    draw: Draw, stages: Iterable[tuple[str, Stage]], guard: Guard | None = None
+) -> Callable[[ImagePlan, Tools], Recipe]:
     """The recipe of one picture: the plain pass with the stages of those extensions around it that its request names.
 
-    stages: with the extension's name.
+    stages: with the extension's name. guard: what a stage does wrong is laid at its extension's door.
     """
     for name, stage in sorted(stages, key=lambda entry: entry[1].order):
-        draw = _around(name, stage, draw)
+        draw = _around(name, stage, draw, guard or Guard())
 
     def recipe(image: ImagePlan, tools: Tools) -> Recipe:
         drawn = yield from draw(image, tools, Pass())
@@ -100,10 +103,19 @@ def decoded(drawn: Drawn) -> Drawing:
     return drawn._replace(pixels=drawn.finishing(pixels) if drawn.finishing else pixels)
 
 
-def _around(name: str, stage: Stage, inner: Draw) -> Draw:
+def _around(name: str, stage: Stage, inner: Draw, guard: Guard) -> Draw:
     def draw(image: ImagePlan, tools: Tools, passing: Pass) -> Drawing:
         if name not in image.resolved.request.extensions:
             return inner(image, tools, passing)
-        return stage.draw(inner, image, tools, passing)
+        not_its_own: list[BaseException] = []
+
+        def noted(image: ImagePlan, tools: Tools, passing: Pass) -> Drawing:
+            try:
+                return (yield from inner(image, tools, passing))
+            except Exception as error:
+                not_its_own.append(error)
+                raise
+
+        return guard.walk(name, "a stage", lambda: stage.draw(noted, image, tools, passing), not_its_own)
 
     return draw

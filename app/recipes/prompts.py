@@ -13,12 +13,12 @@ from app.language import Reading, Sizes, Timing, plan_text, plan_texts
 from app.recipes.effects import EncodeText, ModelFacts
 from app.recipes.guidance import Economy, Guidance
 from app.recipes.padding import Padding, padding_needed
-from app.schema.choices import find_sampler
+from app.schema.choices import BUILT_IN, Choices, find_sampler
 from app.schema.request import GenerationRequest
 
 
 def read_prompts(
-    request: GenerationRequest, model: ModelFacts, timing: Timing, height: int, width: int
+    request: GenerationRequest, model: ModelFacts, timing: Timing, height: int, width: int, choices: Choices = BUILT_IN
 ) -> Generator[EncodeText, Any, Guidance]:
     """The guidance of one pass over a picture of height x width pixels; timing: what its prompt editing goes by."""
     reading = Reading(
@@ -42,7 +42,7 @@ def read_prompts(
     return Guidance(
         tuple(positive),
         negative,
-        scale=request.cfg_scale * find_sampler(request.sampler).cfg_scale_factor,
+        scale=request.cfg_scale * find_sampler(request.sampler, choices).cfg_scale_factor,
         calls=timing.calls,
         economy=Economy(
             request.guidance_minimum_sigma, request.guidance_minimum_all_steps, request.skip_early_guidance

@@ -17,6 +17,7 @@ from app.recipes.passes import Turn
 from app.recipes.path import own_levels
 from app.recipes.prompts import read_prompts
 from app.samplers import Point
+from app.schema.choices import BUILT_IN, Choices
 from app.schema.errors import UnsupportedModel
 
 
@@ -29,6 +30,7 @@ class Turning:
     timing: Timing
     height: int
     width: int
+    choices: Choices = BUILT_IN
 
     def due(self, point: Point, call: int) -> bool:
         """Whether the call counted from 0 is the next model's already."""
@@ -43,7 +45,7 @@ class Turning:
         request = self.turn.resolved.request
         model: ModelFacts = yield ChangeModel(self.turn.resolved)
         require_same_latents(self.model, model, self.turn.resolved.checkpoint_name)
-        fresh = yield from read_prompts(request, model, self.timing, self.height, self.width)
+        fresh = yield from read_prompts(request, model, self.timing, self.height, self.width, self.choices)
         image = guidance.image
         if model.unet_channels != self.model.unet_channels:
             cell = model.pixels_per_latent

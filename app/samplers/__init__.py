@@ -5,9 +5,10 @@ from app.samplers.noise import ImageNoise, NoiseOptions
 from app.samplers.planning import Plan, ScheduleOptions, img2img_steps, plan, plan_img2img
 from app.samplers.sampler import BrownianNoise, Denoised, Noise, Point, Sampler, SamplerOptions, Sampling
 from app.samplers.schedules import SCHEDULES, Schedule, ScheduleInputs
-from app.samplers.table import SAMPLERS, calls_planned, model_calls
+from app.samplers.table import BUILT_IN_TABLES, SAMPLERS, Tables, calls_planned, model_calls
 
 __all__ = [
+    "BUILT_IN_TABLES",
     "SAMPLERS",
     "SCHEDULES",
     "BrownianNoise",
@@ -24,6 +25,7 @@ __all__ = [
     "Schedule",
     "ScheduleInputs",
     "ScheduleOptions",
+    "Tables",
     "calls_planned",
     "img2img_steps",
     "model_calls",

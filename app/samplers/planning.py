@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from app.samplers.model_sigmas import ModelSigmas
-from app.samplers.schedules import SCHEDULES, ScheduleInputs, exponential
+from app.samplers.schedules import ScheduleInputs, exponential
+from app.samplers.table import BUILT_IN_TABLES, Tables
 from app.samplers.unipc import unipc_timesteps
 from app.schema.choices import AUTOMATIC, SamplerName, find_sampler, find_schedule
 
@@ -91,13 +92,21 @@ def img2img_steps(steps: int, denoising_strength: float, *, exact_steps: bool) -
     return steps, int(strength * steps)
 
 
-def plan(sampler: str, schedule: str, steps: int, model: ModelSigmas, options: ScheduleOptions | None = None) -> Plan:
-    """The way from pure noise. sampler, schedule: names as in `app.schema.choices`; steps: 1 or more.
+def plan(
+    sampler: str,
+    schedule: str,
+    steps: int,
+    model: ModelSigmas,
+    options: ScheduleOptions | None = None,
+    *,
+    tables: Tables = BUILT_IN_TABLES,
+) -> Plan:
+    """The way from pure noise. sampler, schedule: names in `tables`; steps: 1 or more.
 
     Raises UnknownChoice for a name that is not in its list.
     """
     options = ScheduleOptions() if options is None else options
-    named = find_sampler(sampler)
+    named = find_sampler(sampler, tables.choices)
     if named.timestep:
         levels = _timesteps(named, steps, model, options)
         if named.name == "UniPC":
@@ -108,7 +117,7 @@ def plan(sampler: str, schedule: str, steps: int, model: ModelSigmas, options: S
     if named.name in OWN_SCHEDULE:
         sigmas = exponential(steps + 1, ScheduleInputs(model, model.sigma_min, model.sigma_max))[:-1]
     else:
-        sigmas = _sigmas(named, schedule, steps, model, options)
+        sigmas = _sigmas(named, schedule, steps, model, options, tables)
     return _plan(sigmas, sigmas, variance_preserving=False)
 
 
@@ -121,19 +130,20 @@ def plan_img2img(
     options: ScheduleOptions | None = None,
     *,
     exact_steps: bool = False,
+    tables: Tables = BUILT_IN_TABLES,
 ) -> Plan:
     """The way from a noised latent; denoising_strength 0 to 1, exact_steps as in `img2img_steps`.
 
     A schedule of no steps (strength 0 with exact_steps) leaves the latent as it is.
     """
     options = ScheduleOptions() if options is None else options
-    named = find_sampler(sampler)
+    named = find_sampler(sampler, tables.choices)
     total, start = img2img_steps(steps, denoising_strength, exact_steps=exact_steps)
     if total == 0:
         nothing = torch.zeros(1)
         return _plan(nothing, nothing, variance_preserving=False)
     if not named.timestep:
-        whole = _sigmas(named, schedule, total, model, options)
+        whole = _sigmas(named, schedule, total, model, options, tables)
         # Counted from the front, as A1111 does: the DDIM schedule may have more levels than steps, or far fewer.
         first = min(max(total - start - 1, 0), len(whole) - 2)
         return _plan(whole[first:], whole, variance_preserving=False)
@@ -154,10 +164,12 @@ def _plan(sigmas: Tensor, whole: Tensor, *, variance_preserving: bool) -> Plan:
     return Plan(sigmas, float(sigmas[0]), (min(positive), max(positive)), variance_preserving)
 
 
-def _sigmas(named: SamplerName, schedule: str, steps: int, model: ModelSigmas, options: ScheduleOptions) -> Tensor:
+def _sigmas(
+    named: SamplerName, schedule: str, steps: int, model: ModelSigmas, options: ScheduleOptions, tables: Tables
+) -> Tensor:
     if named.name == "LCM":
         model = model.lcm()
-    label = find_schedule(schedule).label
+    label = find_schedule(schedule, tables.choices).label
     if label == AUTOMATIC:
         label = named.default_schedule or "Uniform"
     default_min, default_max = OLD_KARRAS_RANGE if options.old_karras_range else (model.sigma_min, model.sigma_max)
@@ -165,12 +177,12 @@ def _sigmas(named: SamplerName, schedule: str, steps: int, model: ModelSigmas, o
         model,
         sigma_min=options.sigma_min or default_min,
         sigma_max=options.sigma_max or default_max,
-        rho=options.rho or find_schedule(label).default_rho,
+        rho=options.rho or find_schedule(label, tables.choices).default_rho,
         beta_alpha=options.beta_alpha,
         beta_beta=options.beta_beta,
     )
     discard = named.discard_next_to_last or options.always_discard_next_to_last
-    sigmas = SCHEDULES[label](steps + discard, inputs)
+    sigmas = tables.schedules[label](steps + discard, inputs)
     if discard:
         sigmas = torch.cat([sigmas[:-2], sigmas[-1:]])
     return sigmas

@@ -1,15 +1,19 @@
-"""Which function stands behind each sampler's name, and how often it calls the model.
+"""Which function stands behind the name of each sampler and schedule, and how often a sampler calls the model.
 
 The names and what front ends need to know of them stand in `app.schema.choices`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 from torch import Tensor
 
 from app.samplers import dpm_plus, dpm_solver, euler, lcm, multistep, second_order, timestep, unipc
 from app.samplers.sampler import Sampler
-from app.schema.choices import SAMPLER_NAMES
+from app.samplers.schedules import SCHEDULES, Schedule
+from app.schema.choices import BUILT_IN, Choices, find_sampler
 
 SAMPLERS: dict[str, Sampler] = {
     "DPM++ 2M": dpm_plus.dpmpp_2m,
@@ -34,19 +38,33 @@ SAMPLERS: dict[str, Sampler] = {
     "LCM": lcm.lcm,
 }
 
-_SECOND_ORDER = frozenset(name.name for name in SAMPLER_NAMES if name.second_order)
+
+@dataclass(frozen=True)
+class Tables:
+    """What there is on this machine: samplers and schedules by the names and labels in `choices`."""
+
+    choices: Choices
+    samplers: Mapping[str, Sampler]
+    schedules: Mapping[str, Schedule]
 
 
-def calls_planned(sampler: str, steps: int) -> int:
+BUILT_IN_TABLES = Tables(BUILT_IN, SAMPLERS, SCHEDULES)
+"""What comes with the program."""
+
+
+def calls_planned(sampler: str, steps: int, choices: Choices = BUILT_IN) -> int:
     """Model calls that prompt schedules reckon with: steps, or twice as many for a second-order sampler.
 
     This is A1111's count, from the steps of the request; `model_calls` is the true one.
     """
-    return steps * 2 if sampler in _SECOND_ORDER else steps
+    return steps * 2 if find_sampler(sampler, choices).second_order else steps
 
 
-def model_calls(sampler: str, sigmas: Tensor) -> int | None:
-    """How many Points the sampler will yield on these sigmas; None for DPM adaptive, which decides as it goes."""
+def model_calls(sampler: str, sigmas: Tensor, choices: Choices = BUILT_IN) -> int | None:
+    """How many Points the sampler will yield on these sigmas; None for DPM adaptive, which decides as it goes.
+
+    Of an extension's sampler: what one of its order usually does.
+    """
     steps = len(sigmas) - 1
     if sampler == "DPM adaptive":
         return None
@@ -56,6 +74,6 @@ def model_calls(sampler: str, sigmas: Tensor) -> int | None:
         return 0
     if sampler == "PLMS":
         return steps + 1
-    if sampler in _SECOND_ORDER:
+    if find_sampler(sampler, choices).second_order:
         return 2 * steps - int(sigmas[-1] == 0)
     return steps

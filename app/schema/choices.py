@@ -6,6 +6,7 @@ Facts without torch: the functions behind the names live in `app.samplers`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import NamedTuple
 
@@ -118,28 +119,45 @@ SCHEDULE_NAMES: tuple[ScheduleName, ...] = (
 )
 
 
-def find_sampler(name: str) -> SamplerName:
+@dataclass(frozen=True)
+class Choices:
+    """What may be chosen by name on this machine: what comes with the program, and what extensions add to it.
+
+    upscalers: names of those that extensions bring; the others are files, which the library knows.
+    """
+
+    samplers: tuple[SamplerName, ...] = SAMPLER_NAMES
+    schedules: tuple[ScheduleName, ...] = SCHEDULE_NAMES
+    upscalers: tuple[str, ...] = ()
+
+
+BUILT_IN = Choices()
+
+
+def find_sampler(name: str, choices: Choices = BUILT_IN) -> SamplerName:
     """The sampler of this name, else of this alias, capitals aside. Raises UnknownChoice with the nearest names."""
     wanted = name.strip().casefold()
-    for sampler in SAMPLER_NAMES:
+    for sampler in choices.samplers:
         if sampler.name.casefold() == wanted:
             return sampler
-    for sampler in SAMPLER_NAMES:
+    for sampler in choices.samplers:
         if wanted in sampler.aliases:
             return sampler
-    raise _unknown("sampler", name, (sampler.name for sampler in SAMPLER_NAMES))
+    raise _unknown("sampler", name, (sampler.name for sampler in choices.samplers))
 
 
-def find_schedule(name: str) -> ScheduleName:
+def find_schedule(name: str, choices: Choices = BUILT_IN) -> ScheduleName:
     """The schedule of this label, name or alias, capitals aside. Raises UnknownChoice with the nearest labels."""
     wanted = name.strip().casefold()
-    for schedule in SCHEDULE_NAMES:
+    for schedule in choices.schedules:
         if wanted in (known.casefold() for known in (schedule.label, schedule.name, *schedule.aliases)):
             return schedule
-    raise _unknown("schedule", name, (schedule.label for schedule in SCHEDULE_NAMES))
+    raise _unknown("schedule", name, (schedule.label for schedule in choices.schedules))
 
 
-def split_sampler_name(name: str | None, schedule: str | None, *, convert_automatic: bool = True) -> tuple[str, str]:
+def split_sampler_name(
+    name: str | None, schedule: str | None, choices: Choices = BUILT_IN, *, convert_automatic: bool = True
+) -> tuple[str, str]:
     """(sampler, schedule label) of what old infotexts and clients write, such as "DPM++ 2M Karras".
 
     A schedule at the end of the name goes before the one given apart. A schedule that is missing or unknown is
@@ -147,34 +165,34 @@ def split_sampler_name(name: str | None, schedule: str | None, *, convert_automa
     is called Automatic too. Raises UnknownChoice for an unknown sampler, where A1111 takes its first one; of two
     endings that fit ("SGM Uniform" and "Uniform") the longer one counts, where A1111 takes the shorter.
     """
-    label = _schedule_or_automatic(schedule)
+    label = _schedule_or_automatic(schedule, choices)
     rest = (name or "").strip() or DEFAULT_SAMPLER
-    if not _is_sampler(rest):
-        ending = max(_endings(rest), key=lambda found: len(found[0]), default=None)
+    if not _is_sampler(rest, choices):
+        ending = max(_endings(rest, choices), key=lambda found: len(found[0]), default=None)
         if ending is not None:
             text, label = ending
             rest = rest[: -len(text)]
-    sampler = find_sampler(rest)
+    sampler = find_sampler(rest, choices)
     if convert_automatic and label == sampler.default_schedule:
         label = AUTOMATIC
     return sampler.name, label
 
 
-def _endings(name: str) -> Iterable[tuple[str, str]]:
+def _endings(name: str, choices: Choices) -> Iterable[tuple[str, str]]:
     """(the text at the end, the schedule's label) for each schedule that the name ends in."""
-    for schedule in SCHEDULE_NAMES:
+    for schedule in choices.schedules:
         for known in (schedule.label, schedule.name, *schedule.aliases):
             if name.casefold().endswith(f" {known}".casefold()):
                 yield f" {known}", schedule.label
 
 
-def _is_sampler(name: str) -> bool:
-    return any(name.casefold() in (sampler.name.casefold(), *sampler.aliases) for sampler in SAMPLER_NAMES)
+def _is_sampler(name: str, choices: Choices) -> bool:
+    return any(name.casefold() in (sampler.name.casefold(), *sampler.aliases) for sampler in choices.samplers)
 
 
-def _schedule_or_automatic(name: str | None) -> str:
+def _schedule_or_automatic(name: str | None, choices: Choices) -> str:
     try:
-        return find_schedule(name or AUTOMATIC).label
+        return find_schedule(name or AUTOMATIC, choices).label
     except UnknownChoice:
         return AUTOMATIC
 

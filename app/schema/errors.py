@@ -227,6 +227,13 @@ class TrainingNotFound(EaselError):
     status = 404
 
 
+class ExtensionFailed(EaselError):
+    """An extension raised or hung while a job waited for it; it is marked, and other jobs go on."""
+
+    code = "extension_failed"
+    status = 500
+
+
 class UnexpectedFailure(EaselError):
     """A defect of this program: the log holds the traceback."""
 

@@ -12,10 +12,10 @@ import gradio as gr
 from pydantic import BaseModel
 
 from app.files import upscalers
-from app.schema.choices import LATENT_MODES, SAMPLER_NAMES, SCHEDULE_NAMES
+from app.schema.choices import LATENT_MODES, Choices
 from app.schema.control import Control, controls_of
 from app.schema.infotext import Models
-from app.web.form import Form
+from app.web.form import Form, menus_of
 from app.web.model_menus import ModelMenus
 
 _ACCORDIONS: Mapping[str, str] = {"hires_fix": "hr", "refiner": "enable"}
@@ -58,10 +58,10 @@ def panel_facts(form: Form, models: Models) -> dict[str, Any]:
     return facts
 
 
-def extension_panels(made: dict[str, Any], form: Form, models: Models) -> None:
-    """Adds the accordions; `made["panels"]` holds them, `made["extensions"]` the text."""
+def extension_panels(made: dict[str, Any], form: Form, models: Models, choices: Choices) -> None:
+    """Adds the accordions; `made["panels"]` holds them, `made["extensions"]` the text. choices: what menus offer."""
     made["extensions"] = gr.Textbox("{}", elem_id=form.ids["extensions"], visible="hidden")
-    made["panels"] = [_panel(form, name, model) for name, model in shown_in(form.tab, models)]
+    made["panels"] = [_panel(form, name, model, choices) for name, model in shown_in(form.tab, models)]
 
 
 def wire_panels(form: Form, made: Mapping[str, Any], menus: ModelMenus, page: gr.Blocks, refresh: Any) -> None:
@@ -101,7 +101,7 @@ def wire_panels(form: Form, made: Mapping[str, Any], menus: ModelMenus, page: gr
         trigger(fill, None, [widget for widget, _, _ in files], **_SILENT)
 
 
-def _panel(form: Form, name: str, model: type[BaseModel]) -> Panel:
+def _panel(form: Form, name: str, model: type[BaseModel], choices: Choices) -> Panel:
     title = model.model_config.get("title") or name
     accordion = _accordion(form, name)
     with gr.Accordion(title, open=False, elem_id=accordion, elem_classes="easel-extension"):
@@ -113,7 +113,7 @@ def _panel(form: Form, name: str, model: type[BaseModel]) -> Panel:
         for first in range(0, len(controls), 2):
             with gr.Row():
                 for field, control in controls[first : first + 2]:
-                    fields[field] = _widget(model, field, control, _id(form, name, field, control))
+                    fields[field] = _widget(model, field, control, _id(form, name, field, control), choices)
     return Panel(name, model, switch, fields)
 
 
@@ -121,7 +121,7 @@ def _shown(model: type[BaseModel]) -> list[tuple[str, Control]]:
     return [(field, control) for field, control in controls_of(model).items() if control.holds != "picture"]
 
 
-def _widget(model: type[BaseModel], field: str, control: Control, element: str) -> Any:
+def _widget(model: type[BaseModel], field: str, control: Control, element: str, choices: Choices) -> Any:
     info = model.model_fields[field]
     common = {"label": control.label, "elem_id": element, "info": control.help or None, "min_width": 160}
     words = [word for word in get_args(info.annotation) if isinstance(word, str)]
@@ -130,25 +130,22 @@ def _widget(model: type[BaseModel], field: str, control: Control, element: str) 
     if info.annotation is bool:
         return gr.Checkbox(info.default, **common)
     if control.choices is not None:
-        return gr.Dropdown(_fixed(control.choices, info.default), value=info.default or None, **common)
+        return gr.Dropdown(_fixed(control.choices, info.default, choices), value=info.default or None, **common)
     if control.minimum is None:
         return gr.Textbox(info.default, lines=2 if control.holds else 1, **common)
     return gr.Slider(control.minimum, control.maximum, info.default, step=control.step, **common)
 
 
-def _fixed(choices: str, default: Any) -> list[str]:
+def _fixed(which: str, default: Any, choices: Choices) -> list[str]:
     """A menu's entries before its files are known."""
     first = [default] if default else []
-    names = {
-        "samplers": [sampler.name for sampler in SAMPLER_NAMES],
-        "schedules": [schedule.label for schedule in SCHEDULE_NAMES],
-    }
-    return first + names.get(choices, [])
+    menus = menus_of(choices)
+    return first + {"samplers": menus["sampler"], "schedules": menus["schedule"]}.get(which, [])
 
 
 def _files(menus: ModelMenus, choices: str, default: Any) -> list[tuple[str, str]]:
     if choices == "upscalers":
-        names = [upscaler.name for upscaler in upscalers(menus.library)]
+        names = [upscaler.name for upscaler in upscalers(menus.library, menus.resolver.choices.upscalers)]
         latent = LATENT_MODES if default in LATENT_MODES else ()
         return [(name, name) for name in (*latent, *names)]
     return [(default or "None", default or "None"), *menus.checkpoints()]

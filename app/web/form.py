@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, get_args
 
 import gradio as gr
 
-from app.schema.choices import SAMPLER_NAMES, SCHEDULE_NAMES
+from app.schema.choices import BUILT_IN, Choices
 from app.schema.control import controls_of
 from app.schema.errors import EaselError, InvalidField
 from app.schema.request import GenerationRequest, parse_request
@@ -86,10 +86,13 @@ INPAINT = _form("inpaint", "Inpaint", redraws=True)
 FORMS = (TXT2IMG, IMG2IMG, INPAINT)
 """The generation tabs, in the order of the page."""
 
-_MENUS = {
-    "sampler": [sampler.name for sampler in SAMPLER_NAMES],
-    "schedule": [schedule.label for schedule in SCHEDULE_NAMES],
-}
+
+def menus_of(choices: Choices) -> Mapping[str, list[str]]:
+    """What the menus of fields offer whose choices are known from the start."""
+    return {
+        "sampler": [sampler.name for sampler in choices.samplers],
+        "schedule": [schedule.label for schedule in choices.schedules],
+    }
 
 
 def form_of(tab: str) -> Form:
@@ -100,14 +103,15 @@ def form_of(tab: str) -> Form:
     return found
 
 
-def widget(name: str, form: Form = TXT2IMG, **options: Any) -> Any:
-    """A Gradio component for one field of the request, with A1111's DOM id."""
+def widget(name: str, form: Form = TXT2IMG, choices: Choices = BUILT_IN, **options: Any) -> Any:
+    """A Gradio component for one field of the request, with A1111's DOM id. choices: what menus offer."""
     control = CONTROLS[name]
     common = {"label": control.label, "elem_id": form.ids[name], **options}
     if fixed := _fixed_choices(name):
         return gr.Radio(list(fixed), value=START[name], **common)
     if control.choices is not None:
-        return gr.Dropdown(_MENUS.get(name, [START[name]] if START[name] else []), value=START[name] or None, **common)
+        menu = menus_of(choices).get(name, [START[name]] if START[name] else [])
+        return gr.Dropdown(menu, value=START[name] or None, **common)
     if name in SEEDS:
         # A text: a browser's numbers hold no more than 53 bits, a seed has 64.
         return gr.Textbox(str(START[name]), lines=1, max_lines=1, **common)
@@ -142,8 +146,9 @@ def request_of(
     )
 
 
-def restored(form: Form, saved: Any) -> Values:
-    """What a browser kept of its form, without what is not valid any more."""
+def restored(form: Form, saved: Any, choices: Choices = BUILT_IN) -> Values:
+    """What a browser kept of its form, without what is not valid any more. choices: what menus offer now."""
+    menus = menus_of(choices)
     found: Values = {}
     for name, value in saved.items() if isinstance(saved, dict) else ():
         if name not in form.ids:
@@ -153,7 +158,7 @@ def restored(form: Form, saved: Any) -> Values:
             parse_request({name: read})
         except EaselError:
             continue
-        if name in _MENUS and read not in _MENUS[name]:
+        if name in menus and read not in menus[name]:
             continue
         if name == "extensions":
             read = json.dumps(read)

@@ -9,6 +9,7 @@ from typing import Any
 
 import gradio as gr
 
+from app.schema.choices import Choices
 from app.schema.infotext import Models
 from app.web.cards_tab import cards_tabs
 from app.web.extension_panel import extension_panels, panel_facts
@@ -58,8 +59,11 @@ def page_facts(models: Models) -> None:
     gr.HTML(f'<div id="easel_page" data-page="{escape(json.dumps(facts), quote=True)}" hidden></div>', js_on_load=None)
 
 
-def generation_layout(form: Form, models: Models) -> Widgets:
-    """The tab's widgets by the names of their fields, and buttons by their own. models: of the extensions."""
+def generation_layout(form: Form, models: Models, choices: Choices) -> Widgets:
+    """The tab's widgets by the names of their fields, and buttons by their own.
+
+    models: of the extensions. choices: what menus offer.
+    """
     made: Widgets = {}
     tab = form.tab
     with gr.Row(elem_id=f"{tab}_toprow"):
@@ -78,7 +82,7 @@ def generation_layout(form: Form, models: Models) -> Widgets:
             gr.Row(elem_id=f"{tab}_below"),
         ):
             with gr.Column(scale=1, min_width=300, elem_id=f"{tab}_settings"):
-                _settings(made, form, models)
+                _settings(made, form, models, choices)
             with gr.Column(scale=1, min_width=300):
                 gr.HTML(_results(tab), js_on_load=None)
         cards_tabs(tab)
@@ -95,16 +99,16 @@ def _prompt(form: Form, name: str, counter: str, placeholder: str) -> Any:
         return widget(name, form, lines=3, max_lines=12, placeholder=f"{placeholder} (Ctrl+Enter generates)")
 
 
-def _settings(made: Widgets, form: Form, models: Models) -> None:
+def _settings(made: Widgets, form: Form, models: Models, choices: Choices) -> None:
     if form.redraws:
         source_panel(form)
         redrawing_settings(made, form)
         mask_settings(made, form)
     with gr.Row():
-        made["sampler"] = widget("sampler", form)
-        made["schedule"] = widget("schedule", form)
+        made["sampler"] = widget("sampler", form, choices)
+        made["schedule"] = widget("schedule", form, choices)
     made["steps"] = widget("steps", form)
-    extension_panels(made, form, models)
+    extension_panels(made, form, models, choices)
     with gr.Row():
         with gr.Column(scale=4, min_width=200):
             made["width"] = widget("width", form)

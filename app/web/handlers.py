@@ -111,7 +111,9 @@ def _wire_models(
         saved, now, changes = _loaded(memory), menus.recommended(checkpoint), []
         for form in FORMS:
             kept = _part(saved, form)
-            change = followed(restored(form, kept.get("values")), kept.get("recommended") or {}, now)
+            change = followed(
+                restored(form, kept.get("values"), menus.resolver.choices), kept.get("recommended") or {}, now
+            )
             changes += [change.get(name, gr.skip()) for name in form.own]
         return [*changes, json.dumps(_told(checkpoint, menus))]
 
@@ -175,7 +177,11 @@ def _kept(form: Form, made: Widgets) -> list[Any]:
 
 def _models(saved: Values, settings: SettingValues, menus: ModelMenus) -> tuple[list[Any], str]:
     """Updates of the row of models, what the browser kept over the usual; then the checkpoint's name."""
-    values = {"checkpoint": "", "vae": settings.sd_vae, **restored(TXT2IMG, saved.get("values"))}
+    values = {
+        "checkpoint": "",
+        "vae": settings.sd_vae,
+        **restored(TXT2IMG, saved.get("values"), menus.resolver.choices),
+    }
     checkpoints, vaes = menus.checkpoints(), menus.vaes()
     if values["checkpoint"] not in {value for _, value in checkpoints}:
         values["checkpoint"] = menus.usual_checkpoint()
@@ -187,7 +193,7 @@ def _models(saved: Values, settings: SettingValues, menus: ModelMenus) -> tuple[
 def _filled(form: Form, saved: Values, checkpoint: str, menus: ModelMenus) -> tuple[list[Any], Values]:
     """Updates of one tab: what the browser kept, over what the checkpoint recommends, over the defaults; and what the
     browser is to keep beside."""
-    values = {**START, **restored(form, saved.get("values"))}
+    values = {**START, **restored(form, saved.get("values"), menus.resolver.choices)}
     styles = menus.styles()
     values["styles"] = [name for name in values["styles"] if name in styles]
     told = _told(checkpoint, menus)

@@ -93,7 +93,7 @@ def mount_page(
         with gr.Tabs(elem_id="tabs"):
             for form in FORMS:
                 with gr.Tab(form.label, id=form.tab, elem_id=f"tab_{form.tab}", render_children=True):
-                    tabs[form.tab] = generation_layout(form, resolver.extensions)
+                    tabs[form.tab] = generation_layout(form, resolver.extensions, resolver.choices)
             with gr.Tab("Train", id="train", elem_id="tab_train"):
                 train_layout()
             with gr.Tab("Extras", id="extras", elem_id="tab_extras"):

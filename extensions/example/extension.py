@@ -1,4 +1,4 @@
-"""A worked example: a frame around pictures and a sampler, as controls, a stage, a tab, a route and a command."""
+"""A worked example: a frame around pictures, and a sampler, a schedule and an upscaler of its own."""
 
 from __future__ import annotations
 
@@ -8,23 +8,32 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.extension_api import Command, Control, Tab, hook
+from app.extension_api import (
+    Command,
+    Control,
+    SamplerEntry,
+    SamplerName,
+    ScheduleEntry,
+    ScheduleName,
+    Tab,
+    UpscalerEntry,
+    hook,
+)
 
 if TYPE_CHECKING:
-    from app.extension_api import Stage
+    from app.extension_api import Sampler, Schedule, Stage
 
 NAME = "example"
 """The folder's: requests carry our values under it."""
 
 
 class Frame(BaseModel):
-    """width: in pixels, at most half the picture counts. grey: 0 black, 255 white. midpoint: how it is sampled."""
+    """width: in pixels, at most half the picture counts. grey: 0 black, 255 white."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     width: Annotated[int, Field(ge=0, le=256), Control("Frame width", "", 0, 64, 1, infotext="Frame width")] = 0
     grey: Annotated[int, Field(ge=0, le=255), Control("Frame grey", "", 0, 255, 1, infotext="Frame grey")] = 255
-    midpoint: Annotated[bool, Control("Sample by the midpoint rule", infotext="Midpoint")] = False
 
 
 @hook
@@ -41,6 +50,24 @@ def register_stages() -> list[Stage]:
     from .stage import framed  # noqa: PLC0415
 
     return [Stage(100, framed)]
+
+
+@hook
+def register_samplers() -> list[SamplerEntry]:
+    """In every menu of samplers; asked before torch is there, so that the walk itself is fetched by a function."""
+    return [SamplerEntry(SamplerName("Midpoint", aliases=("k_midpoint",)), midpoint)]
+
+
+@hook
+def register_schedules() -> list[ScheduleEntry]:
+    """In every menu of schedules."""
+    return [ScheduleEntry(ScheduleName("Quadratic", "quadratic"), quadratic)]
+
+
+@hook
+def register_upscalers() -> list[UpscalerEntry]:
+    """In every menu of upscalers."""
+    return [UpscalerEntry("Doubling", doubling)]
 
 
 @hook
@@ -72,6 +99,27 @@ def image_saving(plan: Any) -> list[tuple[str, str]]:
     """One more entry of the infotext, for pictures that have a frame."""
     values = plan.resolved.request.extensions.get(NAME)
     return [("Framed by", "example")] if values and values.get("width") else []
+
+
+def midpoint() -> Sampler:
+    """Torch comes with it, so it is imported when a job wants it."""
+    from .walking import midpoint as walk  # noqa: PLC0415
+
+    return walk
+
+
+def quadratic() -> Schedule:
+    """As above."""
+    from .walking import quadratic as levels  # noqa: PLC0415
+
+    return levels
+
+
+def doubling() -> Any:
+    """As above."""
+    from .enlarging import doubled  # noqa: PLC0415
+
+    return doubled
 
 
 def left_inside(width: int, height: int, frame: int) -> tuple[int, int]:

@@ -1,19 +1,13 @@
-"""The frame as a stage: the picture is drawn, perhaps by our own sampler, then its rim is painted. Needs torch."""
+"""The frame as a stage: the picture is drawn, then its rim is painted. Needs torch."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from app.extension_api import Draw, Drawing, ImagePlan, Pass, Tools, decoded
-
-from .midpoint import midpoint
 
 
 def framed(inner: Draw, image: ImagePlan, tools: Tools, passing: Pass) -> Drawing:
     """Only runs for requests that name this extension; `inner` is the plain way with the stages inside ours."""
     values = image.resolved.request.extensions["example"]
-    if values.get("midpoint"):
-        passing = replace(passing, sampler=midpoint)
     drawn = yield from inner(image, tools, passing)
     # What is left out of a stored request has its default: see `Frame`.
     width, grey = int(values.get("width", 0)), int(values.get("grey", 255))

@@ -29,7 +29,6 @@ from app.extension_api import (
     Skip,
     Tools,
     Upscale,
-    calls_planned,
     require_same_latents,
 )
 
@@ -69,7 +68,7 @@ def hires(inner: Draw, image: ImagePlan, tools: Tools, passing: Pass) -> Drawing
     if second is None or passing.latent is not None:
         return (yield from inner(image, tools, passing))
     values = values_of(resolved.request)
-    first_calls, second_calls = (calls_planned(one.sampler, one.steps) for one in (resolved.request, second.request))
+    first_calls, second_calls = (tools.calls_planned(one) for one in (resolved.request, second.request))
     first: Drawn | None = None
     if values.first_picture is None:
         alone = image._replace(resolved=resolved.model_copy(update={"request": first_pass(resolved.request)}))

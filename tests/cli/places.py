@@ -15,6 +15,7 @@ from app.files import Downloads, Folders, ModelLibrary
 from app.files.patience import Patience
 from app.hooks import Command
 from app.jobs import DataFolderLock, Jobs, Trainings
+from app.schema.choices import BUILT_IN, Choices, SamplerName
 from app.schema.errors import ModelNotFound
 from app.schema.events import RowFinished
 from app.schema.flags import LaunchOptions
@@ -66,6 +67,9 @@ class Places:
 
     def commands(self, options: LaunchOptions) -> dict[str, Command]:
         return {"wave": Command("wave", "says hello", lambda arguments: len(arguments))}
+
+    def choices(self, options: LaunchOptions) -> Choices:
+        return Choices((*BUILT_IN.samplers, SamplerName("Midpoint")))
 
     def library(self, options: LaunchOptions) -> ModelLibrary:
         return ModelLibrary(self.folders)

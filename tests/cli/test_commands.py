@@ -54,7 +54,12 @@ def test_help_names_the_flags_or_options(easel: Typed, capsys: pytest.CaptureFix
         easel(*command, "--help")
     assert end.value.code == 0
     told = capsys.readouterr().out
-    expected = {"": "--data-dir FOLDER", "generate": "DPM++ 2M", "models": "models convert NAME", "doctor": "--json"}
+    expected = {
+        "": "--data-dir FOLDER",
+        "generate": "LCM, Midpoint",
+        "models": "models convert NAME",
+        "doctor": "--json",
+    }
     assert expected["".join(command)] in told
 
 

@@ -116,14 +116,14 @@ def image_plans(
 
 
 def formula_engine(
-    *, budget: int = 150, runner: FormulaRunner | None = None, **scheduling: Any
+    *, budget: int = 150, runner: FormulaRunner | None = None, recipe: Any = generate, **scheduling: Any
 ) -> tuple[Engine, FormulaRunner, list[str]]:
     """An engine, its runner, and the list of checkpoints as they are loaded. budget: of the pipeline manager."""
     loader = FormulaLoader()
     runner = runner or FormulaRunner()
     engine = Engine(
         PipelineManager(loader, device=torch.device("cpu"), host=Tier(budget, budget)),
-        generate,
+        recipe,
         scheduler=Scheduler(**scheduling),
         runner=runner,  # type: ignore[arg-type]  # the same one method
     )

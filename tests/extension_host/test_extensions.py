@@ -8,25 +8,23 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
-from types import SimpleNamespace
 
 import pytest
 
 from app import extension_api
 from app.extension_host import MODULE_PREFIX, ExtensionHost
-from app.hooks import ENGINE_HOOKS, Registry, hook
+from app.hooks import Registry
 from app.jobs.expand import expand
 from app.launch.workshop import disabled_extensions
 from app.schema.settings import SettingValues
 from tests.jobs.workplace import request, resolve
 
 NAMED = """
-from types import SimpleNamespace
-from app.extension_api import hook
+from app.extension_api import SamplerEntry, SamplerName, hook
 
 @hook
 def register_samplers():
-    return [SimpleNamespace(name={name!r})]
+    return [SamplerEntry(SamplerName({name!r}), lambda: None)]
 """
 
 
@@ -81,6 +79,7 @@ def test_extensions_answer_in_the_order_of_their_names(tmp_path: Path) -> None:
         ("from app.extension_api import hook\n@hook\ndef register_tabs(page): return []", "register_tabs"),
         ("from app.extension_api import hook\n@hook\ndef register_tabs(): raise RuntimeError('no')", "RuntimeError"),
         ("from app.extension_api import hook\n@hook\ndef register_samplers(): return None", "TypeError"),
+        ("from app.extension_api import hook\n@hook\ndef register_samplers(): return ['Mine']", "is no SamplerEntry"),
     ],
 )
 def test_a_broken_extension_is_marked_and_the_others_run(tmp_path: Path, text: str, words: str) -> None:
@@ -102,7 +101,7 @@ def test_what_a_failed_extension_had_registered_is_taken_back(tmp_path: Path) ->
             return [print]
 
         @hook
-        def register_samplers():
+        def register_stages():
             raise RuntimeError("too late")
     """
     write(tmp_path, "half", text)
@@ -112,21 +111,14 @@ def test_what_a_failed_extension_had_registered_is_taken_back(tmp_path: Path) ->
 
 
 def test_a_name_that_is_taken_is_refused(tmp_path: Path) -> None:
-    class BuiltIns:
-        @hook
-        def register_samplers(self) -> list[object]:
-            return [SimpleNamespace(name="Euler")]
-
-    registry = Registry()
-    registry.add(BuiltIns(), "easel")
-    registry.ask("easel", ENGINE_HOOKS)
-    write(tmp_path, "copycat", NAMED.format(name="Euler"))
-    host = ExtensionHost([tmp_path], registry)
-    host.load()
-    host.load_for_engine()
-    assert states(host) == {"copycat": "failed"}
-    assert "the name 'Euler' is taken by easel" in host.extensions[0].problem
-    assert len(registry.entries("register_samplers")) == 1
+    write(tmp_path, "a_first", NAMED.format(name="Mine"))
+    write(tmp_path, "copycat", NAMED.format(name="mine"))
+    write(tmp_path, "euler", NAMED.format(name="K_Euler"))
+    host, registry = hosted(tmp_path)
+    assert states(host) == {"a_first": "loaded", "copycat": "failed", "euler": "failed"}
+    assert "the name 'mine' is taken by a_first" in host.extensions[1].problem
+    assert "the name 'K_Euler' is taken by the program itself" in host.extensions[2].problem
+    assert [entry.name for entry in registry.entries("register_samplers")] == ["Mine"]
 
 
 def test_a_disabled_extension_is_not_even_imported(tmp_path: Path) -> None:
@@ -139,13 +131,13 @@ def test_an_extension_may_have_several_files_and_hides_no_package(tmp_path: Path
     write(
         tmp_path,
         "json",
-        "from app.extension_api import hook\nfrom .parts import sampler\n"
-        "@hook\ndef register_samplers():\n    return [sampler]\n",
-        parts="import json\nfrom types import SimpleNamespace\nsampler = SimpleNamespace(name=json.dumps('x'))\n",
+        "from app.extension_api import hook\nfrom .parts import command\n"
+        "@hook\ndef register_commands():\n    return [command]\n",
+        parts="import json\nfrom app.extension_api import Command\ncommand = Command(json.dumps('x'), '', len)\n",
     )
     host, registry = hosted(tmp_path)
     assert states(host) == {"json": "loaded"}
-    assert [entry.name for entry in registry.entries("register_samplers")] == ['"x"']
+    assert [entry.name for entry in registry.entries("register_commands")] == ['"x"']
 
 
 def test_the_first_of_two_folders_counts(tmp_path: Path) -> None:
@@ -213,7 +205,7 @@ def test_one_that_comes_back_late_changes_nothing(tmp_path: Path) -> None:
         go_on, done = threading.Event(), threading.Event()
 
         @hook
-        def register_samplers():
+        def register_stages():
             go_on.wait(10)
             done.set()
             return [SimpleNamespace(name="late")]
@@ -224,7 +216,7 @@ def test_one_that_comes_back_late_changes_nothing(tmp_path: Path) -> None:
     module.go_on.set()
     assert module.done.wait(10)
     assert states(host) == {"late": "failed"}
-    assert registry.entries("register_samplers") == ()
+    assert registry.entries("register_stages") == ()
 
 
 def test_an_answer_during_work_that_hangs_costs_its_time_once(tmp_path: Path) -> None:

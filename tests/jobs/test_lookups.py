@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,10 @@ import pytest
 from app.files import CHECKPOINT, Folders, ModelLibrary
 from app.jobs import Resolver, lookups_of, network_with_hash
 from app.language import Style
-from app.schema.errors import ModelNotFound
+from app.schema.choices import BUILT_IN, Choices, SamplerName, ScheduleName
+from app.schema.errors import ModelNotFound, UnknownChoice
+from app.schema.infotext import picture_entries, read_infotext_text, request_from_infotext, write_infotext
+from app.schema.request import GenerationRequest, ImagePlan
 from tests.api.serving import SHAPES
 from tests.files.making import write_safetensors
 
@@ -60,3 +64,20 @@ def test_styles_are_searched_for_unless_they_are_left_alone(library: ModelLibrar
     assert extract is not None
     assert tuple(extract("a cat, oil on canvas", "")) == (("oil",), "a cat", "")
     assert lookups_of(known, styles=False).extract_styles is None
+
+
+def test_samplers_and_schedules_of_extensions_are_written_and_read_back(library: ModelLibrary) -> None:
+    choices = Choices(
+        (*BUILT_IN.samplers, SamplerName("Midpoint", ("k_midpoint",), "Karras")),
+        (*BUILT_IN.schedules, ScheduleName("Quadratic", "quadratic")),
+    )
+    known = replace(resolver(library), choices=choices)
+    for sampler, schedule in (("k_midpoint", "quadratic"), ("Midpoint", "Automatic"), ("Euler", "Quadratic")):
+        resolved = known(GenerationRequest(sampler=sampler, schedule=schedule, seed=1))
+        text = write_infotext("", "", picture_entries(ImagePlan("job", "ann", 0, 0, 1, 0, resolved)))
+        pasted = request_from_infotext(read_infotext_text(text), lookups_of(known))
+        again = known(GenerationRequest(**pasted.fields))
+        assert (again.request.sampler, again.schedule_label) == (resolved.request.sampler, resolved.schedule_label)
+        assert pasted.leftover == {}
+    with pytest.raises(UnknownChoice, match="There is no sampler called 'Midpoint'"):
+        resolver(library)(GenerationRequest(sampler="Midpoint"))

@@ -12,12 +12,15 @@ import torch
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
+from app.engine import UpscalerShelf
 from app.extension_host import MODULE_PREFIX, ExtensionHost
 from app.hooks import Registry
 from app.jobs.expand import expand
+from app.launch.extensions import tables_of, upscalers_of
 from app.recipes import Pass, with_stages
 from app.recipes.passes import Drawn
-from app.samplers import Denoised
+from app.samplers import Denoised, ModelSigmas, SamplerOptions, ScheduleInputs
+from app.schema.choices import find_sampler, find_schedule
 from tests.jobs.workplace import request, resolve
 
 HERE = Path(__file__).parents[2]
@@ -68,21 +71,12 @@ def test_a_frame_larger_than_the_picture_covers_it(registry: Registry) -> None:
     assert drawn_with(registry, width=99).eq(255).all()
 
 
-def test_its_sampler_walks_in_place_of_the_requests(registry: Registry) -> None:
-    ways: list[Any] = []
-
-    def noted(image: Any, tools: Any, passing: Pass) -> Generator[Any, Any, Drawn]:
-        ways.append(passing.sampler)
-        yield from ()
-        return Drawn(torch.zeros(1, 4, 1, 1), False, pixels=torch.zeros(3, 2, 2, dtype=torch.uint8))
-
-    for midpoint in (True, False):
-        (plan,) = expand("job", "anna", resolve(request(extensions={"example": {"midpoint": midpoint}})))
-        next(with_stages(noted, registry.owners("register_stages"))(plan, None), None)  # type: ignore[arg-type]
-    assert ways[1] is None
+def test_its_sampler_walks(registry: Registry) -> None:
+    assert find_sampler("k_midpoint", registry.choices()).name == "Midpoint"
     # A model that always expects zeros: x falls as sigma does, whatever the rule.
     sigmas = torch.tensor([8.0, 4.0, 2.0, 1.0, 0.0])
-    sampling = ways[0](torch.full((1, 4, 2, 2), 8.0), sigmas, None, None)
+    walk = tables_of(registry).samplers["Midpoint"]
+    sampling = walk(torch.full((1, 4, 2, 2), 8.0), sigmas, None, SamplerOptions())  # type: ignore[arg-type]
     point, asked = next(sampling), [8.0]
     for expected in (4.0, 2.0, 1.0):
         point = sampling.send(Denoised(torch.zeros_like(point.x)))
@@ -92,6 +86,19 @@ def test_its_sampler_walks_in_place_of_the_requests(registry: Registry) -> None:
     with pytest.raises(StopIteration) as ended:
         sampling.send(Denoised(torch.zeros_like(point.x)))
     assert ended.value.value.abs().max() < 1e-6
+
+
+def test_its_schedule_falls_evenly_in_the_root(registry: Registry) -> None:
+    assert find_schedule("quadratic", registry.choices()).label == "Quadratic"
+    levels = tables_of(registry).schedules["Quadratic"](5, ScheduleInputs(ModelSigmas.scaled_linear(), 1.0, 9.0))
+    assert levels.sqrt().tolist() == [3.0, 2.5, 2.0, 1.5, 1.0, 0.0]
+
+
+def test_its_upscaler_makes_four_of_each_pixel(registry: Registry) -> None:
+    shelf = UpscalerShelf(torch.device("cpu"), brought=upscalers_of(registry))
+    pixels = torch.arange(3 * 64, dtype=torch.uint8).reshape(3, 8, 8)
+    larger = shelf.enlarged(pixels, "Doubling", None, 32, 32)
+    assert torch.equal(larger, pixels.repeat_interleave(4, 1).repeat_interleave(4, 2))
 
 
 def test_the_infotext_names_it(registry: Registry) -> None:

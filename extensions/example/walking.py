@@ -1,11 +1,14 @@
-"""The midpoint rule as a sampler: the model is asked half-way, too, over two levels at once. Needs torch."""
+"""A sampler, the midpoint rule: the model is asked half-way, too; and a schedule. Both need torch."""
 
 from __future__ import annotations
 
-from app.extension_api import Noise, Point, SamplerOptions, Sampling
+import torch
+from torch import Tensor
+
+from app.extension_api import Noise, Point, SamplerOptions, Sampling, ScheduleInputs
 
 
-def midpoint(x, sigmas, noise: Noise, options: SamplerOptions) -> Sampling:  # type: ignore[no-untyped-def]
+def midpoint(x: Tensor, sigmas: Tensor, noise: Noise, options: SamplerOptions) -> Sampling:
     """A sampler yields where it wants the model and is sent what it expects there; it returns the finished latent.
 
     Levels are taken two at a time, the one between them is the midpoint; a last single one is a step of Euler's.
@@ -21,3 +24,9 @@ def midpoint(x, sigmas, noise: Noise, options: SamplerOptions) -> Sampling:  # t
         x = x + slope * (sigmas[step + 2] - begin)
         step += 2
     return x
+
+
+def quadratic(steps: int, inputs: ScheduleInputs) -> Tensor:
+    """Noise levels evenly spaced in their square root, then 0: steps + 1 of them, falling."""
+    roots = torch.linspace(inputs.sigma_max**0.5, inputs.sigma_min**0.5, steps)
+    return torch.cat([roots**2, torch.zeros(1)])

@@ -1,0 +1,47 @@
+"""Entries: what extensions add to the tables that requests choose from: a name without torch, and how to get the rest.
+
+`load` is called late, on the thread that needs what it gives, so torch may be imported there and not before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from app.schema.choices import SamplerName, ScheduleName
+
+
+class SamplerEntry(NamedTuple):
+    """A sampler. named: its name and what has to be known of it. load: gives a `Sampler` of `app.extension_api`."""
+
+    named: SamplerName
+    load: Callable[[], Any]
+
+    @property
+    def name(self) -> str:
+        """As requests write it."""
+        return self.named.name
+
+
+class ScheduleEntry(NamedTuple):
+    """A schedule. named: its label and names. load: gives a function (steps, ScheduleInputs) -> falling noise levels,
+    1-D float32 on the CPU, steps + 1 of them with 0 as the last."""
+
+    named: ScheduleName
+    load: Callable[[], Any]
+
+    @property
+    def name(self) -> str:
+        """As requests write it."""
+        return self.named.label
+
+
+class UpscalerEntry(NamedTuple):
+    """An upscaler without a file in the model folders. load: gives a function (pixels, factor, tell) -> pixels.
+
+    pixels: [3, H, W] uint8 on the CPU. factor: how much larger is wanted in the end. tell(done, of): how far it is, and
+    that it still works: one that tells nothing for a minute counts as hung.
+    """
+
+    name: str
+    load: Callable[[], Any]

@@ -1,0 +1,94 @@
+"""Extensions as a launch wires them: what they bring becomes entries of the engine's tables, guarded at every step.
+
+Brings torch in, and late: called on the engine's thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from app.entries import SamplerEntry, ScheduleEntry, UpscalerEntry
+from app.hooks import Registry
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from app.models import Upscaler
+    from app.samplers import Noise, Sampler, SamplerOptions, Sampling, Schedule, ScheduleInputs, Tables
+
+UPSCALER_SECONDS = 60.0
+"""Without a word from an upscaler after which it counts as hung."""
+
+
+def tables_of(registry: Registry) -> Tables:
+    """The samplers and schedules of this machine."""
+    # Late on purpose: it brings torch.
+    from app.samplers import BUILT_IN_TABLES, Tables  # noqa: PLC0415
+
+    samplers = {entry.name: _sampler(registry, owner, entry) for owner, entry in registry.owners("register_samplers")}
+    schedules = {
+        entry.name: _schedule(registry, owner, entry) for owner, entry in registry.owners("register_schedules")
+    }
+    return Tables(
+        registry.choices(), {**BUILT_IN_TABLES.samplers, **samplers}, {**BUILT_IN_TABLES.schedules, **schedules}
+    )
+
+
+def upscalers_of(registry: Registry) -> dict[str, Upscaler]:
+    """What extensions bring, by name."""
+    return {entry.name: _upscaler(registry, owner, entry) for owner, entry in registry.owners("register_upscalers")}
+
+
+def _sampler(registry: Registry, owner: str, entry: SamplerEntry) -> Sampler:
+    def walk(x: Tensor, sigmas: Tensor, noise: Noise, options: SamplerOptions) -> Sampling:
+        return registry.guard.walk(
+            owner, f"the sampler {entry.name}", lambda: _checked(entry.load()(x, sigmas, noise, options), x)
+        )
+
+    return walk
+
+
+def _checked(sampling: Sampling, x: Tensor) -> Sampling:
+    """The same walk; raises where it asks for what no model can answer, or ends in another latent than it was given."""
+    from app.samplers import Point  # noqa: PLC0415  torch is there
+
+    point = next(sampling)
+    while True:
+        if not isinstance(point, Point) or point.x.shape != x.shape or not point.sigma > 0:
+            raise ValueError(f"It asks for {str(point)[:200]}, which is no point for a latent of {tuple(x.shape)}")
+        denoised = yield point
+        try:
+            point = sampling.send(denoised)
+        except StopIteration as stop:
+            latent: Tensor = stop.value
+            if getattr(latent, "shape", None) != x.shape:
+                raise ValueError("It ends without a latent of the shape that it was given") from None
+            return latent
+
+
+def _schedule(registry: Registry, owner: str, entry: ScheduleEntry) -> Schedule:
+    def levels(steps: int, inputs: ScheduleInputs) -> Tensor:
+        found: Tensor = entry.load()(steps, inputs)
+        if found.ndim != 1 or len(found) < 2 or not bool(found.isfinite().all()) or bool((found < 0).any()):
+            raise ValueError(f"It gives {str(found)[:200]}, which are no noise levels")
+        return found.detach().float().cpu()
+
+    return lambda steps, inputs: registry.guard.run(owner, f"the schedule {entry.name}", partial(levels, steps, inputs))
+
+
+def _upscaler(registry: Registry, owner: str, entry: UpscalerEntry) -> Upscaler:
+    def enlarge(pixels: Tensor, factor: float, tell: Callable[[int, int], None]) -> Tensor:
+        found: Any = entry.load()(pixels, factor, tell)
+        if found.ndim != 3 or found.shape[0] != 3 or str(found.dtype) != "torch.uint8":
+            raise ValueError(f"It gives {tuple(found.shape)} {found.dtype} where [3, H, W] uint8 is due")
+        larger: Tensor = found.cpu()
+        return larger
+
+    def guarded(pixels: Tensor, factor: float, tell: Callable[[int, int], None]) -> Tensor:
+        return registry.guard.run_telling(
+            owner, f"the upscaler {entry.name}", lambda told: enlarge(pixels, factor, told), tell, UPSCALER_SECONDS
+        )
+
+    return guarded
