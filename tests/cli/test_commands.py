@@ -56,7 +56,7 @@ def test_help_names_the_flags_or_options(easel: Typed, capsys: pytest.CaptureFix
     told = capsys.readouterr().out
     expected = {
         "": "--data-dir FOLDER",
-        "generate": "LCM, Midpoint",
+        "generate": "Midpoint",
         "models": "models convert NAME",
         "doctor": "--json",
     }
