@@ -108,7 +108,7 @@ class Questions:
 
     @_question
     def register_guides(self) -> Iterable[Any]:
-        """request -> guides that act on each model call."""
+        """Makers of guides (`MakeGuides`): picture, tools and scene of a pass -> what acts on each of its model calls."""
         return ()
 
     @_question

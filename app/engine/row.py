@@ -140,7 +140,8 @@ class Row:
         effect = self.effect
         if isinstance(effect, Evaluate):
             lengths = tuple(conditioning.length for conditioning in effect.conditionings)
-            return ("evaluate", tuple(effect.x.shape), lengths, effect.merging)
+            added = effect.residuals.shapes if effect.residuals else None
+            return ("evaluate", tuple(effect.x.shape), lengths, effect.merging, effect.guides, added)
         if isinstance(effect, EncodeText):
             return ("encode text",)
         if isinstance(effect, EncodeImage):

@@ -17,7 +17,7 @@ from torch import Tensor
 from app.conditioning import Conditioning, ConditioningSchedule, encode_unit
 from app.language import TextUnit, Tokenizer
 from app.models import USUAL_SCALE, guidance_embedding, is_out_of_memory, merged_tokens, takes_guidance_scale
-from app.recipes import Decode, Effect, EncodeImage, EncodeText, Evaluate
+from app.recipes import Decode, Effect, EncodeImage, EncodeText, Evaluate, Residuals
 from app.samplers import ModelSigmas
 from app.schema.errors import NotFiniteResult, OutOfMemory
 
@@ -72,7 +72,7 @@ class Runner:
         """The last resort for one effect: one conditioning at a time, or the picture in tiles; then with whatever else
         is in memory moved out of the way."""
         if isinstance(effect, Evaluate) and len(effect.conditionings) > 1:
-            parts = [effect._replace(conditionings=(one,)) for one in effect.conditionings]
+            parts = [effect.part(number) for number in range(len(effect.conditionings))]
             return torch.cat([self.run(model, sigmas, [part])[0] for part in parts])
         tile = TILE if _cells(model, effect) > TILE else None
         if tile is not None:
@@ -143,10 +143,10 @@ def _cells(model: LoadedModel, effect: Effect) -> int:
 
 def _evaluate(model: LoadedModel, sigmas: ModelSigmas, effects: Sequence[Evaluate]) -> list[Any]:
     """[n, C, h, w] float32 denoised latents for each effect, one U-Net call for each length of context."""
-    rows = [(effect, conditioning) for effect in effects for conditioning in effect.conditionings]
+    rows = [effect.part(number) for effect in effects for number in range(len(effect.conditionings))]
     denoised: list[Tensor | None] = [None] * len(rows)
-    for length in dict.fromkeys(conditioning.length for _, conditioning in rows):
-        chosen = [number for number, (_, conditioning) in enumerate(rows) if conditioning.length == length]
+    for length in dict.fromkeys(row.conditionings[0].length for row in rows):
+        chosen = [number for number, row in enumerate(rows) if row.conditionings[0].length == length]
         answers = _call(model, sigmas, [rows[number] for number in chosen])
         for number, answer in zip(chosen, answers.unsqueeze(1), strict=True):
             denoised[number] = answer
@@ -159,31 +159,31 @@ def _evaluate(model: LoadedModel, sigmas: ModelSigmas, effects: Sequence[Evaluat
     return per_effect
 
 
-def _call(model: LoadedModel, sigmas: ModelSigmas, rows: Sequence[tuple[Evaluate, Conditioning]]) -> Tensor:
-    """One U-Net call: [rows, C, h, w] float32 denoised.
+def _call(model: LoadedModel, sigmas: ModelSigmas, rows: Sequence[Evaluate]) -> Tensor:
+    """One U-Net call: [rows, C, h, w] float32 denoised. rows: of one conditioning each.
 
     Karras et al. 2022, table 1, column VP, for epsilon; Salimans and Ho 2022, section 4, for v.
     """
     device, dtype = model.device, model.dtype
-    x = torch.cat([effect.x for effect, _ in rows]).to(device, torch.float32)
-    levels = [effect.sigma for effect, _ in rows]
-    times = [
-        float(sigmas.sigma_to_t(effect.sigma)) if effect.timestep is None else effect.timestep for effect, _ in rows
-    ]
+    conditionings = [row.conditionings[0] for row in rows]
+    x = torch.cat([row.x for row in rows]).to(device, torch.float32)
+    levels = [row.sigma for row in rows]
+    times = [float(sigmas.sigma_to_t(row.sigma)) if row.timestep is None else row.timestep for row in rows]
     sigma = torch.tensor(levels, dtype=torch.float32, device=device).view(-1, 1, 1, 1)
     variance = sigma * sigma + 1
-    context = torch.cat([conditioning.context for _, conditioning in rows]).to(device, dtype)
+    context = torch.cat([one.context for one in conditionings]).to(device, dtype)
     scaled = x / variance.sqrt()
-    images = [conditioning.image for _, conditioning in rows if conditioning.image is not None]
+    images = [one.image for one in conditionings if one.image is not None]
     if images:
         scaled = torch.cat([scaled, torch.cat(images).to(device, torch.float32)], dim=1)
-    with merged_tokens(model.unet, rows[0][0].merging, *x.shape[-2:]):
+    with merged_tokens(model.unet, rows[0].merging, *x.shape[-2:]):
         output = model.unet(
             scaled.to(dtype),
             torch.tensor(times, dtype=torch.float32, device=device),
             encoder_hidden_states=context,
-            timestep_cond=_told_scales(model, [effect.scale for effect, _ in rows]),
-            added_cond_kwargs=_added(model, [conditioning for _, conditioning in rows]),
+            timestep_cond=_told_scales(model, [row.scale for row in rows]),
+            added_cond_kwargs=_added(model, conditionings),
+            **_residuals(model, [row.residuals for row in rows]),
             return_dict=False,
         )[0].float()
     if model.prediction_type == "v":
@@ -207,6 +207,18 @@ def _told_scales(model: LoadedModel, scales: Sequence[float | None]) -> Tensor |
         return None
     told = torch.tensor([USUAL_SCALE if scale is None else scale for scale in scales], device=model.device)
     return guidance_embedding(told, model.unet.config.time_cond_proj_dim).to(model.dtype)
+
+
+def _residuals(model: LoadedModel, residuals: Sequence[Residuals | None]) -> dict[str, Any]:
+    """What guides add inside the U-Net, by its own names; nothing where none does."""
+    given = [one for one in residuals if one is not None]
+    if not given:
+        return {}
+    down = zip(*(one.down for one in given), strict=True)
+    return {
+        "down_block_additional_residuals": tuple(torch.cat(layer).to(model.device, model.dtype) for layer in down),
+        "mid_block_additional_residual": torch.cat([one.mid for one in given]).to(model.device, model.dtype),
+    }
 
 
 def _added(model: LoadedModel, conditionings: Sequence[Conditioning]) -> dict[str, Tensor] | None:

@@ -78,7 +78,8 @@ def make_engine(
         return open_picture(blobs.read(digest))
 
     tables = tables_of(extensions.registry)
-    staged = with_stages(draw, extensions.registry.owners("register_stages"), extensions.registry.guard)
+    registry = extensions.registry
+    staged = with_stages(draw, registry.owners("register_stages"), registry.owners("register_guides"), registry.guard)
 
     def recipe(plan: ImagePlan, tools: Tools) -> Recipe:
         return staged(plan, replace(tools, picture=picture, tables=tables))

@@ -10,17 +10,23 @@ from app.recipes.effects import (
     ModelFacts,
     Picture,
     Recipe,
+    Residuals,
     Skip,
     Tools,
     Upscale,
 )
 from app.recipes.generate import draw, generate
 from app.recipes.guidance import Economy, Guidance, guided
+from app.recipes.guides import Answered, Call, Guide, Guiding, MakeGuides, PlainGuide, Scene
 from app.recipes.image_channels import channels_without_picture, inpainting_channels, reads_mask, reads_picture
 from app.recipes.passes import Draw, Drawing, Drawn, Pass, Stage, Turn, decoded, with_stages
+from app.recipes.repaint import Repaint
+from app.recipes.rescale import Rescale
 from app.recipes.turning import require_same_latents
 
 __all__ = [
+    "Answered",
+    "Call",
     "ChangeModel",
     "Decode",
     "Draw",
@@ -32,10 +38,18 @@ __all__ = [
     "EncodeText",
     "Evaluate",
     "Guidance",
+    "Guide",
+    "Guiding",
+    "MakeGuides",
     "ModelFacts",
     "Pass",
     "Picture",
+    "PlainGuide",
     "Recipe",
+    "Repaint",
+    "Rescale",
+    "Residuals",
+    "Scene",
     "Skip",
     "Stage",
     "Tools",

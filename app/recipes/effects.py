@@ -5,7 +5,7 @@ Values only. A recipe yields an effect and is sent its answer; who else shares t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Hashable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -30,12 +30,39 @@ class EncodeText(NamedTuple):
     unit: TextUnit
 
 
+class Residuals(NamedTuple):
+    """What is added inside the U-Net, as ControlNets do: to each output of its way down, and in the middle.
+
+    down: [n, c, h, w] each. mid: [n, c, h, w]. n: one row for each conditioning, in order.
+    """
+
+    down: tuple[Tensor, ...]
+    mid: Tensor
+
+    def row(self, number: int) -> Residuals:
+        """Those of one conditioning."""
+        return Residuals(tuple(one[number : number + 1] for one in self.down), self.mid[number : number + 1])
+
+    def __add__(self, other: object) -> Residuals:
+        """Two ControlNets on one picture."""
+        if not isinstance(other, Residuals):
+            return NotImplemented
+        down = tuple(mine + its for mine, its in zip(self.down, other.down, strict=True))
+        return Residuals(down, self.mid + other.mid)
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Of one row."""
+        return tuple(tuple(one.shape[1:]) for one in (*self.down, self.mid))
+
+
 class Evaluate(NamedTuple):
     """The U-Net at one point, once for each conditioning.
 
     x: [1, C, h, w] float32 in sigma space (picture + sigma * noise). timestep: where it must not be the one that
     belongs to sigma. merging: share of the tokens that self-attention merges, 0 for none. scale: of guidance, for a
-    U-Net that takes it as an input; None for any other, or for its usual one.
+    U-Net that takes it as an input; None for any other, or for its usual one. guides: the keys of the guides that act
+    on the call, which rows that share it have in common. residuals: what a guide adds inside the U-Net.
     Answer: [n, C, h, w] float32, the denoised latent for each of the n conditionings, in order.
     """
 
@@ -45,6 +72,13 @@ class Evaluate(NamedTuple):
     timestep: float | None = None
     merging: float = 0.0
     scale: float | None = None
+    guides: tuple[Hashable, ...] = ()
+    residuals: Residuals | None = None
+
+    def part(self, number: int) -> Evaluate:
+        """The question for one of its conditionings."""
+        residuals = None if self.residuals is None else self.residuals.row(number)
+        return self._replace(conditionings=(self.conditionings[number],), residuals=residuals)
 
 
 class EncodeImage(NamedTuple):

@@ -16,11 +16,13 @@ from torch import Tensor
 from app.language import Timing
 from app.recipes.effects import Effect, ModelFacts, Tools, Upscale
 from app.recipes.guidance import guided
+from app.recipes.guides import Guide, Scene
 from app.recipes.image_channels import channels_without_picture, reads_mask, reads_picture
 from app.recipes.passes import Drawing, Drawn, Pass, with_stages
 from app.recipes.path import image_noise, own_levels, require_falling, sampler_options, schedule_options
 from app.recipes.prompts import read_prompts
-from app.recipes.repaint import repainted
+from app.recipes.repaint import Repaint
+from app.recipes.rescale import Rescale
 from app.recipes.source import Scaling, Source, encode_source, prepare, scaling
 from app.recipes.turning import Turning
 from app.samplers import ImageNoise, ModelSigmas, NoiseOptions, Plan, Tables, model_calls
@@ -50,18 +52,20 @@ def draw(image: ImagePlan, tools: Tools, passing: Pass) -> Drawing:
     options = sampler_options(request, path, levels or model.sigmas)
     sampler = passing.sampler or tools.tables.samplers[request.sampler]
     sampling = sampler(start, path.sigmas, noise, options)
-    if source and source.mask is not None:
-        before = find_sampler(request.sampler, choices).timestep
-        sampling = repainted(sampling, source.latent, source.mask, before=before)
+    timestep = find_sampler(request.sampler, choices).timestep
+    mask = source.mask if source else None
+    scene = Scene(height, width, latent, mask, timestep, first=passing.calls_before is None)
+    guides = yield from _guides(image, tools, passing, scene)
     calls = model_calls(request.sampler, path.sigmas, choices) or guidance.calls
-    guidance = guidance._replace(walked=calls)
+    guidance = guidance._replace(walked=calls, guides=guides)
     turning = None
     if passing.turn:
         turning = Turning(passing.turn, model, timing, request.height, request.width, choices)
-    latent, partial = yield from guided(sampling, guidance, calls, tools.report, turning)
-    if source and source.mask is not None:
-        latent = latent * source.mask + source.latent * (1 - source.mask)
-    return Drawn(latent, partial, run_facts(request, model), source.finishing if source else None)
+    made, partial = yield from guided(sampling, guidance, calls, tools.report, turning)
+    # A guide of an extension that repaints ends with what it likes.
+    if mask is not None and latent is not None and isinstance(guides[-1], Repaint):
+        made = made * mask + latent * (1 - mask)
+    return Drawn(made, partial, run_facts(request, model), source.finishing if source else None, source=source)
 
 
 generate = with_stages(draw, ())
@@ -91,6 +95,17 @@ def _start(request: GenerationRequest, path: Plan, noise: Tensor, latent: Tensor
     if latent is None:
         return path.start(noise, sgm_noise_multiplier=request.sgm_noise_multiplier)
     return path.start(noise * request.noise_multiplier, latent, extra_noise=request.extra_noise)
+
+
+def _guides(image: ImagePlan, tools: Tools, passing: Pass, scene: Scene) -> Generator[Effect, Any, tuple[Guide, ...]]:
+    """CFG rescale nearest to the model, then what extensions bring, then, unless one of theirs does it, repainting."""
+    share = image.resolved.request.cfg_rescale
+    guides: list[Guide] = [Rescale(share)] if share else []
+    for make in passing.guides:
+        guides += yield from make(image, tools, scene)
+    if scene.mask is not None and scene.latent is not None and not any(guide.repaints for guide in guides):
+        guides.append(Repaint(scene.latent, scene.mask, before=scene.variance_preserving))
+    return tuple(guides)
 
 
 def _source(image: ImagePlan, tools: Tools, height: int, width: int) -> Generator[Effect, Any, Source | None]:

@@ -1,7 +1,7 @@
 """Guidance: turns a sampler's Point into model rows and their answers back into one denoised latent.
 
-Classifier-free guidance and AND are here, and so is the count of calls that prompt schedules go by. Samplers and
-the engine know nothing of either.
+Classifier-free guidance and AND are here, and so is the count of calls that prompt schedules go by; guides act on each
+call. Samplers and the engine know nothing of any of it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from app.conditioning import aligned
 from app.recipes.effects import Effect, Evaluate, Skip
+from app.recipes.guides import Answered, Call, Guide
 from app.samplers import Denoised, ModelSigmas, Point, Sampling
 
 if TYPE_CHECKING:
@@ -48,12 +49,12 @@ class Guidance(NamedTuple):
     positive: (schedule, weight) of each AND part. negative: the schedule they are held against.
     scale: classifier-free guidance scale (Ho and Salimans 2022). calls: model calls that the schedules plan for.
     image: [1, k, h, w] for `Conditioning.image`, or None. image_scale: of an editing model, how closely the answer
-    follows its picture; None for one question less, which is the same at a scale of 1.
-    rescale: share of the spread that is taken back (Lin et al. 2023, section 3.4). padding: None for none.
+    follows its picture; None for one question less, which is the same at a scale of 1. padding: None for none.
     levels: where they are not the model's own, the noise levels that timesteps are told by.
     merging: share of the tokens that the U-Net merges. walked: calls that this pass makes, where they are fewer or
     more than planned (img2img); economy goes by them. scale_input: the U-Net is told the scale and answers guided
-    (Luo et al. 2023), so that no negative prompt is asked for.
+    (Luo et al. 2023), so that no negative prompt is asked for. guides: the first is nearest to the model, the last to
+    the sampler.
     """
 
     positive: tuple[tuple[ConditioningSchedule, float], ...]
@@ -63,12 +64,12 @@ class Guidance(NamedTuple):
     image: Tensor | None = None
     image_scale: float | None = None
     economy: Economy = Economy()
-    rescale: float = 0.0
     padding: Padding | None = None
     levels: ModelSigmas | None = None
     merging: float = 0.0
     walked: int = 0
     scale_input: bool = False
+    guides: tuple[Guide, ...] = ()
 
     def question(self, point: Point, call: int) -> Evaluate:
         """The model rows of one call: each AND part as it stands at this call, then the negative prompt.
@@ -91,9 +92,24 @@ class Guidance(NamedTuple):
         if timestep is None and self.levels is not None:
             timestep = float(self.levels.sigma_to_t(point.sigma))
         scale = self.scale if self.scale_input else None
-        return Evaluate(point.x, point.sigma, tuple(rows), timestep, self.merging, scale)
+        keys = tuple(guide.key for guide in self.guides)
+        return Evaluate(point.x, point.sigma, tuple(rows), timestep, self.merging, scale, keys)
 
-    def answer(self, question: Evaluate, rows: Tensor) -> Denoised:
+    def asked(self, point: Point, call: Call) -> Generator[Effect, Any, Evaluate]:
+        """The question as the guides leave it."""
+        question = self.question(point, call.number)
+        for guide in reversed(self.guides):
+            question = yield from guide.before(question, call)
+        return question
+
+    def told(self, question: Evaluate, rows: Tensor, call: Call) -> Denoised:
+        """The answer as the guides leave it."""
+        answered = self.answer(question, rows)
+        for guide in self.guides:
+            answered = answered._replace(denoised=guide.after(answered, call))
+        return answered.denoised
+
+    def answer(self, question: Evaluate, rows: Tensor) -> Answered:
         """uncond + sum of weight * scale * (cond - uncond), without normalisation (Liu et al. 2022, eq. 11).
 
         rows: [n, C, h, w] as asked for. Where the negative prompt was left out the first part stands in for it, and
@@ -103,31 +119,19 @@ class Guidance(NamedTuple):
         count = len(self.positive)
         if len(rows) == count:
             uncond = rows[:1]
-            return Denoised(self._combined(rows, uncond, 1.0), uncond)
+            prompted = self._combined(rows, uncond, 1.0)
+            return Answered(question, rows, Denoised(prompted, uncond), prompted)
         uncond, without = rows[count : count + 1], rows[-1:]
         guided = self._combined(rows, uncond, self.scale)
         if self.image_scale is not None:
             guided = guided - uncond + without + (uncond - without) * self.image_scale
-        if self.rescale:
-            guided = _rescaled(guided, self._combined(rows, uncond, 1.0), question, self.rescale)
-        return Denoised(guided, without)
+        return Answered(question, rows, Denoised(guided, without), self._combined(rows, uncond, 1.0))
 
     def _combined(self, rows: Tensor, uncond: Tensor, scale: float) -> Tensor:
         combined = uncond.clone()
         for number, (_, weight) in enumerate(self.positive):
             combined += (rows[number : number + 1] - uncond) * (weight * scale)
         return combined
-
-
-def _rescaled(guided: Tensor, cond: Tensor, question: Evaluate, share: float) -> Tensor:
-    """The guided latent with the spread of the prompt's own velocity prediction (Lin et al. 2023, eq. 14 to 16)."""
-    x, sigma = question.x, question.sigma
-    steepness = (sigma**2 + 1) ** 0.5 / sigma
-    origin = x / (sigma**2 + 1)
-    guided_velocity, velocity = (origin - guided) * steepness, (origin - cond) * steepness
-    own, guided_spread = (one.std(dim=(1, 2, 3), keepdim=True) for one in (velocity, guided_velocity))
-    spread = own / guided_spread.clamp(min=torch.finfo(own.dtype).tiny)  # both are 0 where next to no noise is left
-    return origin - guided_velocity * (share * spread + (1 - share)) / steepness
 
 
 def guided(
@@ -150,9 +154,10 @@ def guided(
             if turning is not None and turning.due(point, call):
                 guidance = yield from turning(guidance)
                 turning = None
-            question = guidance.question(point, call)
+            at = Call(call, calls)
+            question = yield from guidance.asked(point, at)
             rows = yield question
-            denoised = guidance.answer(question, rows)
+            denoised = guidance.told(question, rows, at)
             call += 1
             report(call, calls, point.step, denoised.x0)
             point = sampling.send(denoised)

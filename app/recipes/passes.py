@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from app.guard import Guard
 from app.recipes.effects import Decode, Effect, Picture, Recipe, Tools
+from app.recipes.guides import MakeGuides, guarded
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from app.recipes.source import Finishing, Source
     from app.samplers import Sampler
     from app.schema.request import ImagePlan, ResolvedRequest
 
@@ -37,13 +39,15 @@ class Pass:
     latent: [1, C, h, w], redrawn with the request's denoising strength in place of its own source; its size counts,
     not the request's. calls_before: model calls planned for the pass before, after which prompt editing counts on; None
     for a first pass. turn: see there. sampler: walks in place of the request's, on its levels and with about as many
-    calls: prompt editing and progress count the request's.
+    calls: prompt editing and progress count the request's. guides: what acts on each of its model calls; those of the
+    extensions that the request names, unless a stage says otherwise.
     """
 
     latent: Tensor | None = None
     calls_before: int | None = None
     turn: Turn | None = None
     sampler: Sampler | None = None
+    guides: tuple[MakeGuides, ...] = ()
 
 
 class Drawn(NamedTuple):
@@ -51,15 +55,16 @@ class Drawn(NamedTuple):
 
     latent: [1, C, h, w]. partial: ended early by Skip. facts: as a Picture's. finishing: what is done to the decoded
     pixels. pixels: [3, H, W] uint8, finished, where a stage has decoded the latent; then they count. beside: as a
-    Picture's.
+    Picture's. source: what was redrawn, None where nothing was.
     """
 
     latent: Tensor
     partial: bool
     facts: tuple[tuple[str, str], ...] = ()
-    finishing: Callable[[Tensor], Tensor] | None = None
+    finishing: Finishing | None = None
     pixels: Tensor | None = None
     beside: tuple[tuple[str, Tensor], ...] = ()
+    source: Source | None = None
 
 
 Drawing = Generator[Effect, Any, Drawn]
@@ -77,17 +82,24 @@ class Stage(NamedTuple):
 
 
 def with_stages(
-    draw: Draw, stages: Iterable[tuple[str, Stage]], guard: Guard | None = None
+    draw: Draw,
+    stages: Iterable[tuple[str, Stage]],
+    guides: Iterable[tuple[str, MakeGuides]] = (),
+    guard: Guard | None = None,
 ) -> Callable[[ImagePlan, Tools], Recipe]:
     """The recipe of one picture: the plain pass with the stages of those extensions around it that its request names.
 
-    stages: with the extension's name. guard: what a stage does wrong is laid at its extension's door.
+    stages, guides: with the extension's name; guides of those that the request names act on each model call. guard:
+    what they do wrong is laid at their extension's door.
     """
+    guard = guard or Guard()
+    makers = [(name, guarded(name, make, guard)) for name, make in guides]
     for name, stage in sorted(stages, key=lambda entry: entry[1].order):
-        draw = _around(name, stage, draw, guard or Guard())
+        draw = _around(name, stage, draw, guard)
 
     def recipe(image: ImagePlan, tools: Tools) -> Recipe:
-        drawn = yield from draw(image, tools, Pass())
+        named = image.resolved.request.extensions
+        drawn = yield from draw(image, tools, Pass(guides=tuple(make for name, make in makers if name in named)))
         drawn = yield from decoded(drawn)
         assert drawn.pixels is not None
         return Picture(drawn.pixels, drawn.partial, drawn.facts, drawn.beside)

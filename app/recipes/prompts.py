@@ -47,7 +47,6 @@ def read_prompts(
         economy=Economy(
             request.guidance_minimum_sigma, request.guidance_minimum_all_steps, request.skip_early_guidance
         ),
-        rescale=request.cfg_rescale,
         padding=padding,
         merging=request.token_merging_ratio,
         scale_input=model.scale_input,

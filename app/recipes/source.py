@@ -6,7 +6,7 @@ Knows A1111's order of resizing, cropping, filling and encoding; the steps thems
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, get_args
 
 import numpy as np
@@ -26,11 +26,25 @@ from app.schema.picture_fields import PictureFields, ResizeMode
 @dataclass(frozen=True)
 class Finishing:
     """What happens to the decoded picture. kept: RGBA, what is laid over it. region: where it belongs in `kept`.
-    colours: the picture whose colours it is to take."""
+    colours: the picture whose colours it is to take. whole: RGB, what `kept` is a part of."""
 
     kept: Image.Image | None = None
     region: Box | None = None
     colours: Image.Image | None = None
+    whole: Image.Image | None = None
+
+    def keeping(self, new: Image.Image) -> Finishing:
+        """The same with another part kept; as it is where nothing is laid over the picture.
+
+        new: mode L, the size of the decoded picture: how much of each pixel is new.
+        """
+        if self.whole is None:
+            return self
+        if self.region is not None:
+            everywhere = Image.new("L", self.whole.size)
+            everywhere.paste(resized(new, *self.region.size, 1), self.region[:2])
+            new = everywhere
+        return replace(self, kept=kept_pixels(self.whole, new))
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """[3, H, W] uint8 to the same, in 'only masked' at the size of the whole picture."""
@@ -106,13 +120,14 @@ def prepare(
     flat = _flattened(picture, fields.background_color)
     if region is None and resize_mode != LATENT_UPSCALE:
         flat = resized(flat, *size, resize_mode, scaled)
-    kept = kept_pixels(flat, plan.overlay) if plan and fields.overlay_original else None
+    whole = flat if plan and fields.overlay_original else None
+    kept = kept_pixels(whole, plan.overlay) if plan and whole else None
     if region is not None:
         flat = resized(flat.crop(region), *size, RESIZE_AND_FILL, scaled)
     repainted = plan.repainted if plan else None
     if repainted is not None and fields.masked_content != "original":
         flat = filled(flat, repainted)
-    return Prepared(flat, repainted, Finishing(kept, region, flat if fields.color_correction else None))
+    return Prepared(flat, repainted, Finishing(kept, region, flat if fields.color_correction else None, whole))
 
 
 def encode_source(

@@ -81,9 +81,10 @@ def hires(inner: Draw, image: ImagePlan, tools: Tools, passing: Pass) -> Drawing
     size = _size(values, begun, image)
     try:
         latent, model = yield from _enlarged(values, size, begun, image, tools)
-        passing = Pass(latent=_cut(latent, size, model.pixels_per_latent), calls_before=first_calls)
+        begin = _cut(latent, size, model.pixels_per_latent)
+        second_pass = replace(passing, latent=begin, calls_before=first_calls)
         later = replace(tools.between(first_calls if first else 0, 0), model=model)
-        drawn = yield from inner(image._replace(resolved=second), later, passing)
+        drawn = yield from inner(image._replace(resolved=second), later, second_pass)
         if first is not None and values.save_first and begun.pixels is not None:
             drawn = drawn._replace(beside=((BEFORE, begun.pixels),))
         return drawn

@@ -10,7 +10,7 @@ from app.engine.runner import TILE
 from app.files import Identity
 from app.language import Reading, Timing, Tokenizer, plan_texts
 from app.models import guidance_embedding, is_out_of_memory
-from app.recipes import Decode, EncodeImage, EncodeText, Evaluate
+from app.recipes import Decode, EncodeImage, EncodeText, Evaluate, Residuals
 from app.samplers import ModelSigmas
 from app.schema.errors import ModelChanged, ModelNotFound, NotFiniteResult, OutOfMemory, UnsupportedModel
 from app.schema.request import FileIdentity
@@ -77,6 +77,37 @@ def test_contexts_of_different_lengths_are_answered_in_their_order(runner, model
     (short,) = runner.run(model, sigmas, [effect._replace(conditionings=effect.conditionings[1:2])])
     assert torch.allclose(answer[0], answer[2])
     assert torch.allclose(answer[1:2], short, atol=1e-5)
+
+
+def shapes_inside(model, effect):
+    """The shapes of what the U-Net hands from its way down to its way up, and of its middle."""
+    found = []
+    watched = [model.unet.conv_in, *model.unet.down_blocks, model.unet.mid_block]
+
+    def note(module, inputs, output):
+        found.extend(output[1] if isinstance(output, tuple) else [output])
+
+    hooks = [module.register_forward_hook(note) for module in watched]
+    with torch.inference_mode():
+        model.unet(effect.x, 1.0, effect.conditionings[0].context)
+    for one in hooks:
+        one.remove()
+    return [tuple(one.shape[1:]) for one in found]
+
+
+def test_residuals_reach_the_rows_that_they_are_for(runner, model, sigmas):
+    effect = evaluation(runner, model, sigmas, "a cat", "cat " * 100)
+    *down, middle = shapes_inside(model, effect)
+    second = torch.tensor([0.0, 1.0]).view(2, 1, 1, 1)
+    added = Residuals(tuple(torch.ones(2, *shape) * second for shape in down), torch.ones(2, *middle) * second)
+    (plain,) = runner.run(model, sigmas, [effect])
+    (changed,) = runner.run(model, sigmas, [effect._replace(residuals=added)])
+    assert torch.allclose(changed[0], plain[0], atol=1e-5)
+    assert float((changed[1] - plain[1]).abs().mean()) > 0.01
+    twice = [effect._replace(residuals=added), effect._replace(residuals=added + added)]
+    together = runner.run(model, sigmas, twice)
+    assert torch.allclose(together[0], changed, atol=1e-5)
+    assert float((together[1] - changed).abs().mean()) > 0.001
 
 
 def test_answers_can_be_changed_outside_of_inference_mode(runner, model, sigmas):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from app.conditioning import Conditioning, ConditioningSchedule
-from app.recipes import Economy, Evaluate, Guidance, Skip, guided
+from app.recipes import Call, Economy, EncodeImage, Evaluate, Guidance, Rescale, Skip, guided
 from app.recipes.padding import Padding
 from app.samplers import Denoised, ModelSigmas, Point
 
@@ -55,14 +55,14 @@ def drive(generator, answers):
 
 def test_the_answer_is_uncond_plus_scale_times_the_difference():
     guidance = Guidance(((Said("p"), 1.0),), Said("n"), 7.0, 1)
-    answer = guidance.answer(ASKED, torch.cat([latent(3), latent(1)]))
+    answer = guidance.answer(ASKED, torch.cat([latent(3), latent(1)])).denoised
     assert torch.equal(answer.x0, latent(1 + 7 * 2))
     assert torch.equal(answer.uncond_x0, latent(1))
 
 
 def test_parts_of_an_and_add_up_with_their_weights_without_normalisation():
     guidance = Guidance(((Said("a"), 1.5), (Said("b"), -0.5)), Said("n"), 2.0, 1)
-    answer = guidance.answer(ASKED, torch.cat([latent(3), latent(5), latent(1)]))
+    answer = guidance.answer(ASKED, torch.cat([latent(3), latent(5), latent(1)])).denoised
     assert torch.equal(answer.x0, latent(1 + 2 * 1.5 * 2 + 2 * -0.5 * 4))
 
 
@@ -128,7 +128,7 @@ def test_the_first_share_of_the_calls_may_do_without_it():
 
 def test_without_the_negative_prompt_the_scale_is_one_and_the_first_part_stands_in_for_it():
     guidance = Guidance(((Said("a"), 1.5), (Said("b"), 0.5)), Said("n"), 7.0, 8)
-    answer = guidance.answer(ASKED, torch.cat([latent(3), latent(5)]))
+    answer = guidance.answer(ASKED, torch.cat([latent(3), latent(5)])).denoised
     assert torch.equal(answer.x0, latent(3 + 0.5 * 2))
     assert torch.equal(answer.uncond_x0, latent(3))
 
@@ -172,11 +172,58 @@ def test_rescaling_gives_the_guided_velocity_the_spread_of_the_prompts_own():
     def velocity(x0):
         return (x / (sigma**2 + 1) - x0) * (sigma**2 + 1) ** 0.5 / sigma
 
-    whole = guidance._replace(rescale=1.0).answer(asked, rows).x0
+    whole = guidance._replace(guides=(Rescale(1.0),)).told(asked, rows, Call(0, 8)).x0
     assert torch.allclose(velocity(whole).std(), velocity(cond).std())
-    plain = guidance.answer(asked, rows).x0
-    half = guidance._replace(rescale=0.5).answer(asked, rows).x0
+    plain = guidance.told(asked, rows, Call(0, 8)).x0
+    half = guidance._replace(guides=(Rescale(0.5),)).told(asked, rows, Call(0, 8)).x0
     assert torch.allclose(half, (whole + plain) / 2)
+
+
+def test_a_call_without_the_negative_prompt_is_not_rescaled():
+    guidance = Guidance(((Said("p"), 1.0),), Said("n"), 7.0, 8, guides=(Rescale(1.0),))
+    assert torch.equal(guidance.told(ASKED, latent(3), Call(0, 8)).x0, latent(3))
+
+
+class Adding:
+    """Adds to x before a call and to the answer after it, and remembers how often."""
+
+    repaints = False
+
+    def __init__(self, key, x, x0):
+        self.key, self.x, self.x0, self.calls = key, x, x0, []
+
+    def before(self, question, call):
+        read = yield EncodeImage(latent(self.x)[0])
+        return question._replace(x=question.x * 10 + read)
+
+    def after(self, answered, call):
+        self.calls.append(tuple(call))
+        return answered.denoised._replace(x0=answered.denoised.x0 * 10 + self.x0)
+
+
+def test_guides_act_before_and_after_each_call_the_first_nearest_to_the_model():
+    inner, outer = Adding("inner", 1, 3), Adding("outer", 2, 4)
+    guidance = Guidance(((Said("p"), 1.0),), Said("n"), 1.0, 3, guides=(inner, outer))
+    told = []
+    report = lambda call, calls, step, denoised: told.append(float(denoised.mean()))  # noqa: E731
+    generator = guided(three_points(latent(0)), guidance, 3, report)
+    asked = []
+    wanted = next(generator)
+    try:
+        while True:
+            if isinstance(wanted, EncodeImage):
+                wanted = generator.send(wanted.pixels[None])
+                continue
+            asked.append((float(wanted.x.mean()), wanted.guides))
+            wanted = generator.send(torch.cat([latent(1), latent(0)]))
+    except StopIteration as stop:
+        end, _ = stop.value
+    # x, then outer's 10 x + 2, then inner's 10 x + 1; the answer 1, then inner's 13, then outer's 134.
+    keys = ("inner", "outer")
+    assert asked == [(21.0, keys), (13400 + 21.0, keys), (13400 + 21.0, keys)]
+    assert told == [134.0] * 3
+    assert torch.equal(end, latent(234))
+    assert inner.calls == outer.calls == [(0, 3), (1, 3), (2, 3)]
 
 
 def test_an_editing_model_is_asked_without_the_picture_too_and_follows_both_scales():
@@ -184,7 +231,7 @@ def test_an_editing_model_is_asked_without_the_picture_too_and_follows_both_scal
     guidance = Guidance(((schedule(77), 1.0),), schedule(77), 7.0, 8, image=image, image_scale=1.5)
     rows = guidance.question(point(), 0).conditionings
     assert [float(row.image.mean()) for row in rows] == [1.0, 1.0, 0.0]
-    answer = guidance.answer(ASKED, torch.cat([latent(5), latent(3), latent(1)]))
+    answer = guidance.answer(ASKED, torch.cat([latent(5), latent(3), latent(1)])).denoised
     assert torch.equal(answer.x0, latent(1 + 1.5 * (3 - 1) + 7 * (5 - 3)))
 
 
@@ -202,6 +249,6 @@ def test_a_u_net_that_takes_the_scale_is_told_it_and_asked_for_no_negative_promp
     guidance = Guidance(((schedule(77), 1.0),), schedule(77), 6.0, 8, scale_input=True)
     question = guidance.question(point(), 0)
     assert (len(question.conditionings), question.scale) == (1, 6.0)
-    assert guidance.answer(question, latent(3.0)).x0.equal(latent(3.0))
+    assert guidance.answer(question, latent(3.0)).denoised.x0.equal(latent(3.0))
     usual = guidance._replace(scale_input=False).question(point(), 0)
     assert (len(usual.conditionings), usual.scale) == (2, None)
