@@ -108,7 +108,7 @@ class Questions:
 
     @_question
     def register_guides(self) -> Iterable[Any]:
-        """Makers of guides (`MakeGuides`): picture, tools and scene of a pass -> what acts on each of its model calls."""
+        """Makers of guides (`MakeGuides`): a pass of a picture -> what acts on each of its model calls."""
         return ()
 
     @_question

@@ -34,6 +34,7 @@ from app.models import choose_device
 from app.networks import NetworkSet
 from app.recipes import Decode, Picture, Recipe, Tools, draw, with_stages
 from app.schema.events import RowFailed, RowFinished
+from app.schema.infotext import Models
 from app.schema.request import GenerationRequest, ImagePlan
 from app.schema.settings import REQUEST_FIELDS, SettingValues
 
@@ -62,7 +63,7 @@ def main() -> None:
     extensions.load()
     extensions.load_for_engine()
     blobs = Blobs(Path(tempfile.mkdtemp(prefix="easel-parity-")))
-    staged = with_stages(draw, registry.owners("register_stages"))
+    staged = with_stages(draw, registry.owners("register_stages"), registry.owners("register_guides"))
     latents: list[np.ndarray] = []
 
     def recipe(plan: ImagePlan, tools: Tools) -> Recipe:
@@ -82,6 +83,7 @@ def main() -> None:
         tokenizer=tokenizer,
     )
     theirs = latents_beside(arguments.cases)
+    models = dict(registry.owners("register_controls"))
     print(f"{'case':<28}{'mean':>9}{'largest':>9}{'differ':>9}{'seconds':>9}{'latent':>10}")
     for case in json.loads(arguments.cases.read_text()):
         if arguments.names and case["name"] not in arguments.names:
@@ -92,7 +94,7 @@ def main() -> None:
             continue
         began = time.monotonic()
         latents.clear()
-        request = requested(case, arguments.cases.parent.parent, blobs.put)
+        request = requested(case, arguments.cases.parent.parent, blobs.put, models)
         made = pictures(engine, case, request, resolver)
         for image, pixels in zip(case["images"], made, strict=True):
             wanted = np.asarray(
@@ -142,12 +144,14 @@ def unserved(case: dict[str, Any]) -> list[str]:
     """What a case asks for that this version cannot do."""
     settings = {name for name, value in case["settings_in_force"].items() if value and name not in REQUEST_FIELDS}
     fields = case["payload"].keys() - Img2ImgFields.model_fields.keys() - IGNORED
-    scripts = [name for name in ("script_name", "alwayson_scripts") if case["payload"].get(name)]
-    return sorted(settings | fields) + scripts
+    return sorted(settings | fields) + ["script_name"] * bool(case["payload"].get("script_name"))
 
 
-def requested(case: dict[str, Any], place: Path, keep: Callable[..., str]) -> GenerationRequest:
-    """The request that the HTTP interface makes of a case. place: where the pictures lie that cases name."""
+def requested(case: dict[str, Any], place: Path, keep: Callable[..., str], models: Models) -> GenerationRequest:
+    """The request that the HTTP interface makes of a case. place: where the pictures lie that cases name.
+
+    models: of the extensions' values.
+    """
     payload, options = dict(case["payload"]), dict(case["settings_in_force"])
     for field in PICTURES:
         named = payload.get(field)
@@ -159,8 +163,8 @@ def requested(case: dict[str, Any], place: Path, keep: Callable[..., str]) -> Ge
     options = {name: value for name, value in options.items() if name in REQUEST_FIELDS}
     settings = SettingValues.model_validate({**options, "sd_model_checkpoint": checkpoint})
     if case["endpoint"].endswith("img2img"):
-        return img2img_request(Img2ImgFields(**payload), settings, keep)
-    return generation_request(Txt2ImgFields(**payload), settings, keep)
+        return img2img_request(Img2ImgFields(**payload), settings, keep, models)
+    return generation_request(Txt2ImgFields(**payload), settings, keep, models)
 
 
 def in_base64(place: Path, name: str) -> str:

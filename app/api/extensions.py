@@ -10,8 +10,9 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict
 
 from app.access import Caller, caller_of
-from app.api.sdapi_request import UI_ONLY_SCRIPTS
+from app.api.sdapi_scripts import script_items
 from app.schema.errors import InvalidField
+from app.schema.infotext import NO_MODELS, Models
 from app.schema.settings import Settings
 
 TheCaller = Annotated[Caller, Depends(caller_of)]
@@ -41,8 +42,12 @@ class Choice(BaseModel):
     disable_all: Literal["none", "extra", "all"] = "none"
 
 
-def extensions_router(listed: Callable[[], Sequence[Listed]], settings: Settings) -> APIRouter:
-    """The routes. Installing is none of them: a folder is put into extensions/ by whoever has the machine."""
+def extensions_router(
+    listed: Callable[[], Sequence[Listed]], settings: Settings, models: Models = NO_MODELS
+) -> APIRouter:
+    """The routes. models: of the extensions' values.
+
+    Installing is none of them: a folder is put into extensions/ by whoever has the machine."""
     router = APIRouter()
 
     @router.get("/api/extensions", tags=["extensions"])
@@ -98,16 +103,16 @@ def extensions_router(listed: Callable[[], Sequence[Listed]], settings: Settings
     @router.get("/sdapi/v1/scripts", tags=["sdapi"])
     def scripts() -> dict[str, list[str]]:
         """The names that `alwayson_scripts` may hold; other scripts of A1111's are not served."""
-        return {"txt2img": sorted(UI_ONLY_SCRIPTS), "img2img": sorted(UI_ONLY_SCRIPTS)}
+        items = list(script_items(models))
+        return {
+            tab: sorted(item["name"] for item in items if item["is_img2img"] is redraws)
+            for tab, redraws in (("txt2img", False), ("img2img", True))
+        }
 
     @router.get("/sdapi/v1/script-info", tags=["sdapi"])
     def script_info() -> list[dict[str, Any]]:
-        """The same, once for each of A1111's two tabs; they read no arguments, as over A1111's interface."""
-        return [
-            {"name": name, "is_alwayson": True, "is_img2img": redraws, "args": []}
-            for redraws in (False, True)
-            for name in sorted(UI_ONLY_SCRIPTS)
-        ]
+        """The same with the arguments that they take."""
+        return list(script_items(models))
 
     return router
 

@@ -44,12 +44,12 @@ def sdapi_router(jobs: Jobs, library: ModelLibrary, settings: Settings, resolver
     @router.post("/txt2img")
     async def txt2img(fields: Txt2ImgFields, caller: TheCaller) -> dict[str, Any]:
         """Makes pictures and answers when they are done; a client that goes away loses nothing."""
-        return await made(fields, caller, partial(generation_request, keep=blobs.put))
+        return await made(fields, caller, partial(generation_request, keep=blobs.put, models=resolver.extensions))
 
     @router.post("/img2img")
     async def img2img(fields: Img2ImgFields, caller: TheCaller) -> dict[str, Any]:
         """Redraws pictures, all of each or what a mask covers, and answers when they are done."""
-        return await made(fields, caller, partial(img2img_request, keep=blobs.put))
+        return await made(fields, caller, partial(img2img_request, keep=blobs.put, models=resolver.extensions))
 
     async def made(fields: Fields, caller: Caller, read: Callable[[Fields, SettingValues], GenerationRequest]) -> Any:
         values = settings.values(caller.user)

@@ -11,6 +11,7 @@ from typing import Any, get_args
 from app.api.encoded_picture import decoded_picture
 from app.api.sdapi_request import Txt2ImgFields, Whole, request_fields
 from app.schema.errors import ImageMissing, InvalidField, NotServedYet
+from app.schema.infotext import NO_MODELS, Models
 from app.schema.picture_fields import InpaintArea, MaskedContent, MaskMode, ResizeMode
 from app.schema.request import GenerationRequest, parse_request
 from app.schema.settings import SettingValues
@@ -47,10 +48,12 @@ _HIRES = frozenset(
 )
 
 
-def img2img_request(fields: Img2ImgFields, settings: SettingValues, keep: Keep) -> GenerationRequest:
+def img2img_request(
+    fields: Img2ImgFields, settings: SettingValues, keep: Keep, models: Models = NO_MODELS
+) -> GenerationRequest:
     """The request that the fields and the caller's settings come to; pictures are kept first.
 
-    keep(data, field=...): stores the bytes of a picture and returns their hash.
+    keep(data, field=...): stores the bytes of a picture and returns their hash. models: of the extensions' values.
     Raises ImageMissing without pictures, InvalidImage for what is none, InvalidField and its kin for values,
     NotServedYet for what A1111 has and this version does not.
     """
@@ -58,7 +61,7 @@ def img2img_request(fields: Img2ImgFields, settings: SettingValues, keep: Keep) 
         raise ImageMissing("Init image not found", field="init_images", hint="Send at least one picture in base64.")
     if fields.latent_mask is not None:
         raise NotServedYet("The field 'latent_mask' is not served yet.", field="latent_mask", hint="Leave it out.")
-    data = request_fields(fields, settings)
+    data = request_fields(fields, settings, models)
     pictures = [keep(decoded_picture(text, "init_images"), field="init_images") for text in fields.init_images]
     if len(pictures) > 1:
         # A1111's rule: as many as a batch holds are its pictures, one each.

@@ -94,7 +94,8 @@ def application(options: LaunchOptions, workshop: Workshop) -> Any:
     app.include_router(training_data_router(workshop.trainings, workshop.folders.data))
     app.include_router(extras_router(workshop.extras))
     include_extension_routes(app, workshop)
-    app.include_router(extensions_router(lambda: workshop.extensions.extensions, workshop.settings))
+    listed = partial(getattr, workshop.extensions, "extensions")
+    app.include_router(extensions_router(listed, workshop.settings, workshop.resolver.extensions))
     if options.api or options.nowebui:
         app.include_router(
             sdapi_router(workshop.jobs, workshop.library, workshop.settings, workshop.resolver, workshop.blobs)

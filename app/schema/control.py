@@ -19,7 +19,7 @@ class Control(NamedTuple):
     -2 stand there as one size ("Size-1" and "Size-2" as `Size: 512x768`).
     change_cost: 0 free ... 10 reloads a model; orders the axes of grids. holds: of an extension's text, 'prompt' or
     'negative_prompt' (styles are merged in, comments left out), 'picture' (the hash of one) or 'saving' (no picture
-    depends on it).
+    depends on it); 'switch': says in infotexts and in A1111's interface that the extension is on, and is not shown.
     """
 
     label: str

@@ -18,6 +18,8 @@ from app.schema.infotext import Models
 from app.web.form import Form, menus_of
 from app.web.model_menus import ModelMenus
 
+UNSEEN = ("picture", "switch")
+"""What a Control holds that no widget shows."""
 _ACCORDIONS: Mapping[str, str] = {"hires_fix": "hr", "refiner": "enable"}
 _IDS: Mapping[str, str] = {
     "hr_second_pass_steps": "hires_steps",
@@ -118,7 +120,7 @@ def _panel(form: Form, name: str, model: type[BaseModel], choices: Choices) -> P
 
 
 def _shown(model: type[BaseModel]) -> list[tuple[str, Control]]:
-    return [(field, control) for field, control in controls_of(model).items() if control.holds != "picture"]
+    return [(field, control) for field, control in controls_of(model).items() if control.holds not in UNSEEN]
 
 
 def _widget(model: type[BaseModel], field: str, control: Control, element: str, choices: Choices) -> Any:

@@ -129,7 +129,7 @@ def build_server(
     app.include_router(sdapi_router(jobs, library, settings, resolver, blobs))
     app.include_router(pictures_router(blobs))
     app.include_router(extras_router(extras))
-    app.include_router(extensions_router(lambda: host.extensions, settings))
+    app.include_router(extensions_router(lambda: host.extensions, settings, resolver.extensions))
     app.include_router(sdapi_extras_router(extras))
     app.include_router(lists_router(library, styles, {}, lambda: {}))
     return Server(app, jobs, folders, settings, library, resolver, styles, store, worker, lock, extras, host)

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
 
 import pytest
+from pydantic import BaseModel
 
 from app.access import Access
+from app.api.sdapi_scripts import always_on
+from app.schema.control import Control
+from app.schema.errors import InvalidField
+from extensions.soft_inpainting.settings import SoftInpainting
 from tests.api.conftest import client_of
 from tests.api.serving import Server
 
-NAMES = ["example", "hires_fix", "refiner"]
+NAMES = ["example", "hires_fix", "refiner", "soft_inpainting"]
 
 
 def test_all_are_shown_with_what_became_of_them(servers: Callable[..., Server]) -> None:
@@ -22,6 +30,7 @@ def test_all_are_shown_with_what_became_of_them(servers: Callable[..., Server]) 
         ("example", "disabled", False),
         ("hires_fix", "loaded", True),
         ("refiner", "failed", True),
+        ("soft_inpainting", "loaded", True),
     ]
     assert shown["extensions"][2]["problem"] == "Traceback:\nRuntimeError: no"
     assert shown["extensions"][0]["about"].startswith("A worked example: a frame")
@@ -30,8 +39,8 @@ def test_all_are_shown_with_what_became_of_them(servers: Callable[..., Server]) 
 def test_a_choice_is_kept_for_the_next_start(server: Server) -> None:
     client = client_of(server)
     answer = client.post("/api/extensions", json={"disabled": ["refiner"], "disable_all": "extra"}).json()
-    assert [one["enabled"] for one in answer["extensions"]] == [True, True, False]
-    assert [one["state"] for one in answer["extensions"]] == ["disabled", "loaded", "loaded"]
+    assert [one["enabled"] for one in answer["extensions"]] == [True, True, False, True]
+    assert [one["state"] for one in answer["extensions"]] == ["disabled", "loaded", "loaded", "loaded"]
     values = server.settings.values()
     assert (values.disabled_extensions, values.disable_all_extensions) == (("refiner",), "extra")
 
@@ -51,14 +60,46 @@ def test_only_the_administrator_chooses_and_sees_tracebacks(servers: Callable[..
     assert guest.post("/sdapi/v1/options", json={name: value}).status_code == 403
     shown = guest.get("/api/extensions").json()
     assert not shown["may_change"]
-    assert [one["problem"] for one in shown["extensions"]] == ["", "", "RuntimeError: no"]
+    assert [one["problem"] for one in shown["extensions"]] == ["", "", "RuntimeError: no", ""]
 
 
 def test_a1111s_lists_have_its_shapes(server: Server) -> None:
     client = client_of(server)
     assert client.get("/sdapi/v1/extensions").json() == []  # A1111's own leaves its built-in ones out, too
     scripts = client.get("/sdapi/v1/scripts").json()
-    assert scripts == {"txt2img": ["refiner", "sampler", "seed"], "img2img": ["refiner", "sampler", "seed"]}
+    assert scripts == {
+        "txt2img": ["refiner", "sampler", "seed"],
+        "img2img": ["refiner", "sampler", "seed", "soft inpainting"],
+    }
     info = client.get("/sdapi/v1/script-info").json()
     assert info[0] == {"name": "refiner", "is_alwayson": True, "is_img2img": False, "args": []}
-    assert [one["is_img2img"] for one in info] == [False] * 3 + [True] * 3
+    assert [one["is_img2img"] for one in info] == [False] * 3 + [True] * 4
+    recorded = json.loads(
+        (Path(__file__).parents[1] / "golden" / "api" / "soft-inpainting-script-info.json").read_text()
+    )
+    assert info[-1] == recorded
+
+
+def test_an_always_on_script_is_an_extension_named_by_the_request() -> None:
+    models = {"soft_inpainting": SoftInpainting, "mine": Mine}
+    arguments = [True, 1, 0.5, 4, 0, 0.5, 2]
+    asked = always_on({"Soft Inpainting": {"args": arguments}, "Sampler": {"args": [1]}, "MINE": {"args": []}}, models)
+    assert SoftInpainting.model_validate(asked["soft_inpainting"]) == SoftInpainting()
+    assert asked["mine"] == {}
+    assert always_on({"soft inpainting": {"args": [True, 3]}}, models) == {
+        "soft_inpainting": {"enabled": True, "bias": 3}
+    }
+    for off in ([], [False, 3]):
+        assert always_on({"soft inpainting": {"args": off}}, models) == {}
+
+
+@pytest.mark.parametrize("given", [{"args": [1] * 8}, {"args": 1}, [1]])
+def test_wrong_arguments_of_a_script_are_refused_in_words(given: object) -> None:
+    with pytest.raises(InvalidField, match="up to 7 arguments in 'args': Soft inpainting, Schedule bias"):
+        always_on({"soft inpainting": given}, {"soft_inpainting": SoftInpainting})
+
+
+class Mine(BaseModel):
+    """Of an extension without a title."""
+
+    width: Annotated[int, Control("Width")] = 3
