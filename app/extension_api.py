@@ -9,9 +9,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from app.entries import SamplerEntry, ScheduleEntry, UpscalerEntry
-from app.hooks import Command, NetworkKind, Tab, hook
+from app.hooks import Command, NetworkKind, Part, Tab, hook
 from app.schema.choices import LATENT_MODES, SamplerName, ScheduleName, find_sampler, find_schedule
-from app.schema.control import Control
+from app.schema.control import Control, Script
 from app.schema.errors import EaselError, InvalidField, UnknownChoice
 from app.schema.request import GenerationRequest, ImagePlan, ResolvedRequest
 
@@ -130,6 +130,7 @@ __all__ = [
     "Network",
     "NetworkKind",
     "Noise",
+    "Part",
     "Pass",
     "Patch",
     "Picture",
@@ -150,6 +151,7 @@ __all__ = [
     "ScheduleEntry",
     "ScheduleInputs",
     "ScheduleName",
+    "Script",
     "Skip",
     "Stage",
     "Tab",

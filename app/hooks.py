@@ -6,7 +6,7 @@ pluggy checks and finds the answers; plain objects do the work. Built-ins answer
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -65,6 +65,19 @@ class Command(NamedTuple):
     run: Callable[[list[str]], int]
 
 
+class Part(NamedTuple):
+    """One of the pictures that a request becomes.
+
+    request: what makes it, its own seeds included; its batch count and size do not count. batch: parts with equal
+    numbers may share model calls. source: number of an earlier part whose picture it redraws, in place of the
+    request's own; it begins once that one is saved.
+    """
+
+    request: GenerationRequest
+    batch: int = 0
+    source: int | None = None
+
+
 class Questions:
     """The hooks. Each is asked once, at the start or when the engine is made; the last two during work."""
 
@@ -82,8 +95,10 @@ class Questions:
         return ()
 
     @_question
-    def register_expanders(self) -> Iterable[Named]:
-        """One request -> many, and their pictures -> a grid."""
+    def register_expanders(self) -> Iterable[Callable[[GenerationRequest], Sequence[Part]]]:
+        """At most one function: resolved request -> the pictures that it becomes, in order, for requests that name the
+        extension. Asked when a job is submitted; what it answers is resolved and stored with the job.
+        """
         return ()
 
     @_question
@@ -167,7 +182,6 @@ ENGINE_HOOKS = (
 """Asked when the engine is made, in the order of registration, built-ins first."""
 TABLES = frozenset(
     {
-        "register_expanders",
         "register_commands",
         "register_samplers",
         "register_schedules",

@@ -80,6 +80,7 @@ def main() -> None:
         precision=lambda wanted: "fp32",
         extensions=dict(registry.owners("register_controls")),
         passes=dict(registry.owners("register_passes")),
+        expanders=dict(registry.owners("register_expanders")),
         tokenizer=tokenizer,
     )
     theirs = latents_beside(arguments.cases)

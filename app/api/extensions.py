@@ -102,7 +102,7 @@ def extensions_router(
 
     @router.get("/sdapi/v1/scripts", tags=["sdapi"])
     def scripts() -> dict[str, list[str]]:
-        """The names that `alwayson_scripts` may hold; other scripts of A1111's are not served."""
+        """The names that `script_name` and `alwayson_scripts` may hold; other scripts of A1111's are not served."""
         items = list(script_items(models))
         return {
             tab: sorted(item["name"] for item in items if item["is_img2img"] is redraws)

@@ -65,7 +65,7 @@ def sdapi_router(jobs: Jobs, library: ModelLibrary, settings: Settings, resolver
         if job.error is not None:
             raise error_of(job.error)
         told = echoed(fields) if isinstance(fields, Img2ImgFields) else fields.model_dump()
-        return await run_in_threadpool(pictures_answer, jobs, job, told)
+        return await run_in_threadpool(pictures_answer, jobs, job, told, resolver.extensions)
 
     @router.get("/progress")
     def progress(caller: TheCaller, skip_current_image: bool = False) -> dict[str, Any]:

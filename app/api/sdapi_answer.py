@@ -11,27 +11,31 @@ from typing import Any
 
 from app.jobs import Job, Jobs
 from app.jobs.expand import expand
+from app.schema.control import controls_of
 from app.schema.events import ImageReady
-from app.schema.infotext import PROGRAM, read_infotext_text
+from app.schema.infotext import NO_MODELS, PROGRAM, Models, read_infotext_text
 
 
-def pictures_answer(jobs: Jobs, job: Job, fields: dict[str, Any]) -> dict[str, Any]:
-    """Of a job that is over; fields: as taken. Reads the picture files, which are sent byte for byte."""
+def pictures_answer(jobs: Jobs, job: Job, fields: dict[str, Any], models: Models) -> dict[str, Any]:
+    """Of a job that is over; fields: as taken. models: of the extensions.
+
+    Reads the picture files, which are sent byte for byte.
+    """
     indices = sorted(image.index for image in job.images)
     files = [jobs.image_file(job.id, index) for index in indices] if fields["send_images"] else []
     return {
         "images": [base64.b64encode(file.read_bytes()).decode() for file in files],
         "parameters": fields,
-        "info": json.dumps(info(job)),
+        "info": json.dumps(info(job, models)),
     }
 
 
-def info(job: Job) -> dict[str, Any]:
+def info(job: Job, models: Models = NO_MODELS) -> dict[str, Any]:
     """A1111's description of a finished job, with all its keys in its order."""
     resolved, request = job.resolved, job.resolved.request
     plans = expand(job.id, job.owner, resolved)
     images = sorted(job.images, key=lambda image: image.index)
-    further = _further(job, images)
+    further = _further(job, images, models)
     varied = request.seed_resize_width > 0 and request.seed_resize_height > 0
     return {
         "prompt": request.prompt,
@@ -69,13 +73,15 @@ def info(job: Job) -> dict[str, Any]:
     }
 
 
-def _further(job: Job, images: Sequence[ImageReady]) -> dict[str, Any]:
-    """A1111's extra parameters: what redrawing, hires fix and the refiner say in the infotext."""
+def _further(job: Job, images: Sequence[ImageReady], models: Models) -> dict[str, Any]:
+    """A1111's extra parameters: what redrawing, hires fix, the refiner and scripts say in the infotext."""
     request = job.resolved.request
     found: dict[str, Any] = {"Denoising strength": request.denoising_strength} if request.init_images else {}
-    if images and job.resolved.passes:
+    named = [models[name] for name in request.extensions if name in models]
+    own = {control.infotext for model in named for control in controls_of(model).values()}
+    if images and named:
         said = read_infotext_text(images[0].infotext).fields
-        keys = [key for key in said if key == "Denoising strength" or key.startswith(("Hires ", "Refiner"))]
+        keys = [key for key in said if key in own or key.startswith(("Hires ", "Refiner"))]
         found |= {key: _number(said[key]) for key in keys}
     return found
 

@@ -61,7 +61,7 @@ def img2img_request(
         raise ImageMissing("Init image not found", field="init_images", hint="Send at least one picture in base64.")
     if fields.latent_mask is not None:
         raise NotServedYet("The field 'latent_mask' is not served yet.", field="latent_mask", hint="Leave it out.")
-    data = request_fields(fields, settings, models)
+    data = request_fields(fields, settings, models, "img2img")
     pictures = [keep(decoded_picture(text, "init_images"), field="init_images") for text in fields.init_images]
     if len(pictures) > 1:
         # A1111's rule: as many as a batch holds are its pictures, one each.

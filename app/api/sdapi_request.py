@@ -12,9 +12,9 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from app.api.sdapi_extensions import EXTENSION_OPTIONS, Keep, hires_values, refiner_values
-from app.api.sdapi_scripts import always_on
+from app.api.sdapi_scripts import always_on, chosen
 from app.schema.choices import AUTOMATIC
-from app.schema.errors import NotServedYet, UnknownChoice, UnknownSetting
+from app.schema.errors import NotServedYet, UnknownSetting
 from app.schema.infotext import NO_MODELS, Models
 from app.schema.request import GenerationRequest, parse_request
 from app.schema.settings import ETAS, REQUEST_FIELDS, SettingValues, checked_value, request_values
@@ -101,13 +101,13 @@ def generation_request(
     keep(data, field=...): stores the bytes of a picture and returns their hash. models: of the extensions' values.
     Raises InvalidField and its kin for values, NotServedYet for what A1111 has and this version does not.
     """
-    data = request_fields(fields, settings, models)
+    data = request_fields(fields, settings, models, "txt2img")
     if fields.firstphase_width and fields.firstphase_height:
         data |= {"width": fields.firstphase_width, "height": fields.firstphase_height}
     return parse_request({**data, "extensions": {**hires_values(fields, keep), **data["extensions"]}})
 
 
-def request_fields(fields: Txt2ImgFields, settings: SettingValues, models: Models = NO_MODELS) -> dict[str, Any]:
+def request_fields(fields: Txt2ImgFields, settings: SettingValues, models: Models, tab: str) -> dict[str, Any]:
     """The request's fields that txt2img and img2img share, unchecked. Raises as `generation_request` does."""
     _refuse_unserved(fields)
     overrides = fields.override_settings or {}
@@ -138,7 +138,11 @@ def request_fields(fields: Txt2ImgFields, settings: SettingValues, models: Model
         "seed_resize_height": max(fields.seed_resize_from_h, 0),
         "save_images": fields.save_images,
         "ignore_network_tags": fields.disable_extra_networks,
-        "extensions": {**refiner_values(fields), **always_on(fields.alwayson_scripts, models)},
+        "extensions": {
+            **refiner_values(fields),
+            **always_on(fields.alwayson_scripts, models),
+            **chosen(fields.script_name, fields.script_args, models, tab),
+        },
     }
     return data
 
@@ -161,5 +165,3 @@ def _refuse_unserved(fields: Txt2ImgFields) -> None:
     for name, value in wanted.items():
         if value:
             raise NotServedYet(f"The field '{name}' is not served yet.", field=name, hint="Leave it out.")
-    if fields.script_name:
-        raise UnknownChoice(f"Script '{fields.script_name[:80]}' not found", field="script_name")

@@ -1,13 +1,13 @@
-"""A1111's always-on scripts: `alwayson_scripts` names an extension, whose controls' values are the arguments."""
+"""A1111's scripts: `alwayson_scripts` and `script_name` name extensions, whose controls' values are the arguments."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, get_args
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from pydantic import BaseModel
 
-from app.schema.control import Control, controls_of
+from app.schema.control import Control, Script, controls_of, menu_scripts, words_of
 from app.schema.errors import InvalidField, UnknownChoice
 from app.schema.infotext import Models
 
@@ -38,9 +38,31 @@ def always_on(scripts: Mapping[str, Any], models: Models) -> dict[str, dict[str,
     return found
 
 
+def chosen(title: str | None, arguments: Sequence[Any], models: Models, tab: str) -> dict[str, dict[str, Any]]:
+    """The values that a script of the Script menu asks for, by its extension; none where none is chosen.
+
+    A list that is too short leaves the rest at their defaults. Raises UnknownChoice, InvalidField.
+    """
+    if not title:
+        return {}
+    for name, _, script in _menu(models, tab):
+        if script.title.lower() == title.lower():
+            if len(arguments) > len(script.arguments):
+                raise InvalidField(
+                    f"{script.title}: {len(arguments)} arguments were sent; it has {len(script.arguments)}.",
+                    field="script_args",
+                )
+            said = zip(script.arguments, arguments, strict=False)
+            return {name: {field: value for field, value in said if field is not None}}
+    raise UnknownChoice(f"Script '{title[:80]}' not found", field="script_name")
+
+
 def script_items(models: Models) -> Iterator[dict[str, Any]]:
     """Scripts as A1111's script-info lists them: each once for each of its two tabs in which it shows."""
     for redraws, tabs in ((False, {"txt2img"}), (True, {"img2img", "inpaint"})):
+        for _, model, script in _menu(models, *tabs):
+            arguments = [_argument(model, field) for field in script.arguments]
+            yield {"name": script.title.lower(), "is_alwayson": False, "is_img2img": redraws, "args": arguments}
         for name in sorted(UI_ONLY_SCRIPTS):
             yield {"name": name, "is_alwayson": True, "is_img2img": redraws, "args": []}
         for name, model in _as_scripts(models):
@@ -54,8 +76,19 @@ def _as_scripts(models: Models) -> list[tuple[str, type[BaseModel]]]:
     return [
         (name, model)
         for name, model in models.items()
-        if not any(control.api for control in controls_of(model).values())
+        if not menu_scripts(model) and not any(control.api for control in controls_of(model).values())
     ]
+
+
+def _menu(models: Models, *tabs: str) -> list[tuple[str, type[BaseModel], Script]]:
+    """The entries of the Script menu of any of these tabs, by their titles."""
+    found = [
+        (name, model, script)
+        for name, model in models.items()
+        if set(tabs) & set(getattr(model, "TABS", tabs))
+        for script in menu_scripts(model)
+    ]
+    return sorted(found, key=lambda entry: entry[2].title.lower())
 
 
 def _values(script: str, model: type[BaseModel], given: Any) -> dict[str, Any] | None:
@@ -75,14 +108,20 @@ def _values(script: str, model: type[BaseModel], given: Any) -> dict[str, Any] |
     return values
 
 
-def _item(model: type[BaseModel], field: str, control: Control) -> dict[str, Any]:
-    info = model.model_fields[field]
-    words = [word for word in get_args(info.annotation) if isinstance(word, str)]
+def _argument(model: type[BaseModel], field: str | None) -> dict[str, Any]:
+    """None stands for a note in A1111's page, which counts as an argument."""
+    return _item(model, field, controls_of(model)[field] if field else Control(""))
+
+
+def _item(model: type[BaseModel], field: str | None, control: Control) -> dict[str, Any]:
+    value: Any = model.model_fields[field].default if field else ""
+    if isinstance(value, tuple):
+        value = list(value)
     return {
         "label": control.label,
-        "value": False if control.holds == "switch" else info.default,
+        "value": False if control.holds == "switch" else value,
         "minimum": control.minimum,
         "maximum": control.maximum,
         "step": control.step,
-        "choices": words or None,
+        "choices": (words_of(model, field) if field else []) or None,
     }

@@ -13,6 +13,7 @@ from app.jobs.networks import LibraryWords
 from app.jobs.pictures import PicturesBySettings
 from app.jobs.recovery import recover
 from app.jobs.resolve import Resolver, identity_of
+from app.jobs.results import Results
 from app.jobs.store import QueueEntry, Store
 from app.jobs.training import Training, TrainingWish
 from app.jobs.training_process import Child, StartChild, start_detached
@@ -44,6 +45,7 @@ __all__ = [
     "Planner",
     "QueueEntry",
     "Resolver",
+    "Results",
     "StartChild",
     "Store",
     "Told",

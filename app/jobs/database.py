@@ -72,6 +72,7 @@ MIGRATIONS: tuple[str, ...] = (
     );
     CREATE INDEX trainings_by_state ON trainings (state, sequence)
     """,
+    "ALTER TABLE pictures ADD COLUMN result TEXT",
 )
 """MIGRATIONS[n] takes the tables from version n to version n + 1."""
 

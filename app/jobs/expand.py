@@ -14,8 +14,17 @@ def expand(job: str, owner: str, resolved: ResolvedRequest, done: Collection[int
     """The plans of a job's pictures in order, without those in `done`.
 
     Picture i has seed + i; with a variation strength above 0 all keep the seed and the variation seeds rise instead.
+    Where an extension chose the pictures, each is as it says.
     """
     request = resolved.request
+    if resolved.parts:
+        return tuple(
+            ImagePlan(
+                job, owner, image, part.batch, part.seed, part.variation_seed, resolved.of_image(image), part.source
+            )
+            for image, part in enumerate(resolved.parts)
+            if image not in done
+        )
     return tuple(
         ImagePlan(
             job=job,

@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 def lacks_hashes(resolved: ResolvedRequest) -> bool:
     """Whether a checkpoint or a network of a request is not hashed yet."""
     return any(
-        one.checkpoint.sha256 is None or not all(use.hash for use in one.networks) for one in resolved.all_passes
+        one.checkpoint.sha256 is None or not all(use.hash for use in one.networks) for one in resolved.everything
     )
 
 
@@ -30,7 +30,7 @@ class HashAhead:
 
     def __call__(self, resolved: ResolvedRequest) -> None:
         """Begins with what is not known yet, and returns at once."""
-        for one in resolved.all_passes:
+        for one in resolved.everything:
             files = [(CHECKPOINT, one.checkpoint), (VAE, one.vae)]
             wanted = [(kind, file) for kind, file in files if file is not None and file.sha256 is None]
             wanted += [(LORA, use.file) for use in one.networks if use.kind == LORA and not use.hash]
@@ -57,13 +57,14 @@ class AddHashes:
         return job
 
     def _with_hashes(self, resolved: ResolvedRequest) -> ResolvedRequest:
-        """The same with the hashes of its files, those of its further passes included."""
+        """The same with the hashes of its files, those of its further passes and variants included."""
         return resolved.model_copy(
             update={
                 "checkpoint": self._hashed(resolved.checkpoint, CHECKPOINT),
                 "vae": self._hashed(resolved.vae, VAE) if resolved.vae else None,
                 "networks": tuple(hashed(use, self.library) for use in resolved.networks),
                 "passes": {name: self._with_hashes(one) for name, one in resolved.passes.items()},
+                "variants": tuple(self._with_hashes(one) for one in resolved.variants),
             }
         )
 

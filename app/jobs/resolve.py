@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pydantic import BaseModel, JsonValue, ValidationError
 
 from app.files import CHECKPOINT, VAE, ModelFile, ModelLibrary, NamedUpscaler, find_upscaler
-from app.hooks import NetworkKind
+from app.hooks import NetworkKind, Part
 from app.jobs.networks import networks_of
 from app.jobs.text_encoders import lenders_of
 from app.language import Reading, Style, Timing, Tokenizer, final_prompts, plan_texts
@@ -28,11 +28,14 @@ from app.schema.choices import (
 )
 from app.schema.control import controls_of
 from app.schema.errors import EaselError, InvalidField, ModelNotFound, UnknownChoice
+from app.schema.expansion import PartPlan
 from app.schema.infotext import Models
-from app.schema.request import FileIdentity, GenerationRequest, ResolvedRequest, parse_request
+from app.schema.request import MOST_IMAGES, FileIdentity, GenerationRequest, ResolvedRequest, parse_request
 
 FurtherPass = Callable[[GenerationRequest], GenerationRequest | None]
 """From a resolved request to what a further pass of its picture asks for, None for no such pass."""
+Expander = Callable[[GenerationRequest], Sequence[Part]]
+"""From a resolved request to the pictures that it becomes."""
 STARTER = "starter"
 OWN_VAE = ("", "None", "Baked in")
 LARGEST_DRAWN_SEED = 4_294_967_293
@@ -49,8 +52,9 @@ class Resolver:
 
     default_checkpoint: the name that "" stands for, itself "" when none was chosen. styles: those in styles.csv now.
     require_picture(hash, field): raises BlobNotFound for an input picture that is not stored.
-    precision: what a request's word ('auto' too) comes to here: 'fp32', 'bf16' or 'fp16'. extensions, passes: by the
-    names of extensions, the models of their values, and their further passes. choices: what may be chosen by name.
+    precision: what a request's word ('auto' too) comes to here: 'fp32', 'bf16' or 'fp16'. extensions, passes,
+    expanders: by the names of extensions, the models of their values, their further passes, and how they expand.
+    choices: what may be chosen by name.
     """
 
     library: ModelLibrary
@@ -61,6 +65,7 @@ class Resolver:
     require_picture: Callable[[str, str], None] = lambda digest, field: None
     extensions: Models = field(default_factory=dict)
     passes: Mapping[str, FurtherPass] = field(default_factory=dict)
+    expanders: Mapping[str, Expander] = field(default_factory=dict)
     tokenizer: Tokenizer = field(default_factory=Tokenizer)
     network_kinds: Mapping[str, NetworkKind] = field(default_factory=dict)
     choices: Choices = BUILT_IN
@@ -68,6 +73,9 @@ class Resolver:
     def __call__(self, request: GenerationRequest) -> ResolvedRequest:
         """Raises UnknownChoice for a sampler or schedule, ModelNotFound or the file's own problem for a model,
         InvalidPrompt for a text that cannot be read."""
+        return self._expanded(self._one(request))
+
+    def _one(self, request: GenerationRequest) -> ResolvedRequest:
         sampler, schedule = self._sampling(request)
         for digest in request.init_images:
             self.require_picture(digest, "init_images")
@@ -166,8 +174,46 @@ class Resolver:
             if wanted is not None:
                 others = {other: values for other, values in wanted.extensions.items() if other != name}
                 with _naming(name):
-                    passes[name] = self(wanted.model_copy(update={"extensions": others}))
+                    passes[name] = self._one(wanted.model_copy(update={"extensions": others}))
         return passes
+
+    def _expanded(self, resolved: ResolvedRequest) -> ResolvedRequest:
+        """The same with the pictures that an extension makes of it; equal requests are resolved and stored once."""
+        named = [name for name in resolved.request.extensions if name in self.expanders]
+        if not named:
+            return resolved
+        if len(named) > 1:
+            raise InvalidField(
+                f"{' and '.join(named)} each choose the pictures of a request; only one of them can.",
+                field=f"extensions.{named[1]}",
+                hint="Leave one of them out.",
+            )
+        with _naming(named[0]):
+            return self._in_parts(resolved, self.expanders[named[0]](resolved.request))
+
+    def _in_parts(self, resolved: ResolvedRequest, parts: Sequence[Part]) -> ResolvedRequest:
+        if not 0 < len(parts) <= MOST_IMAGES:
+            raise InvalidField(f"It asks for {len(parts):,} pictures; the limit is {MOST_IMAGES:,}.")
+        variants: dict[str, tuple[int, ResolvedRequest]] = {}
+        plans = []
+        for number, part in enumerate(parts):
+            if part.source is not None and not 0 <= part.source < number:
+                raise InvalidField(f"Picture {number} cannot follow from picture {part.source}.")
+            request = part.request.model_copy(update={"batch_count": 1, "batch_size": 1})
+            key = request.model_copy(update={"seed": 0, "variation_seed": 0}).model_dump_json()
+            if key not in variants:
+                variants[key] = (len(variants), self._one(request))
+            plans.append(
+                PartPlan(
+                    variant=variants[key][0],
+                    seed=request.seed,
+                    variation_seed=request.variation_seed,
+                    batch=part.batch,
+                    source=part.source,
+                )
+            )
+        made = tuple(variant for _, variant in variants.values())
+        return resolved.model_copy(update={"parts": tuple(plans), "variants": made})
 
     def _sampling(self, request: GenerationRequest) -> tuple[str, str]:
         if request.schedule:

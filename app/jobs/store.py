@@ -108,9 +108,15 @@ class Store:
         return [self._job(row) for row in rows]
 
     def hashes(self) -> set[str]:
-        """Every 64-digit hash in the stored jobs: their input pictures and masks, and more that are not."""
+        """Every 64-digit hash in the stored jobs: their input pictures and masks, results that others are to follow
+        from, and more that are neither."""
         documents = self._database.read("SELECT document FROM jobs")
-        return {found for row in documents for found in _HASH.findall(row["document"])}
+        results = self._database.read(
+            "SELECT result FROM pictures JOIN jobs ON jobs.id = pictures.job "
+            "WHERE result IS NOT NULL AND jobs.state IN ('queued', 'running')"
+        )
+        found = {found for row in documents for found in _HASH.findall(row["document"])}
+        return found | {row["result"] for row in results}
 
     def oldest_running(self, owner: str | None) -> str | None:
         """Id of the job of an owner (of anyone for None) that was submitted first of those in work, or None."""
@@ -187,17 +193,22 @@ class Store:
                 job.id,
             )
 
-    def reserve(self, ready: ImageReady) -> bool:
-        """Takes `ready.path` for one picture before its file is made; False when the name is taken."""
+    def reserve(self, ready: ImageReady, result: str | None = None) -> bool:
+        """Takes `ready.path` for one picture before its file is made; False when the name is taken.
+
+        result: hash of its pixels among the stored pictures, where others of the job follow from it.
+        """
         with self._change() as change:
             if change.row("SELECT 1 FROM pictures WHERE path = ?", ready.path) is not None:
                 return False
             change.run(
-                "INSERT OR REPLACE INTO pictures (job, image, state, path, ready) VALUES (?, ?, 'reserved', ?, ?)",
+                "INSERT OR REPLACE INTO pictures (job, image, state, path, ready, result) "
+                "VALUES (?, ?, 'reserved', ?, ?, ?)",
                 ready.job,
                 ready.index,
                 ready.path,
                 ready.model_dump_json(),
+                result,
             )
         return True
 
@@ -249,6 +260,11 @@ class Store:
         """What became of the job's pictures so far."""
         rows = self._database.read("SELECT image, state FROM pictures WHERE job = ? AND state != 'reserved'", job)
         return {row["image"]: row["state"] for row in rows}
+
+    def result_of(self, job: str, image: int) -> str | None:
+        """Hash of a saved picture's pixels among the stored pictures, where it was kept for others."""
+        rows = self._database.read("SELECT result FROM pictures WHERE job = ? AND image = ?", job, image)
+        return rows[0]["result"] if rows else None
 
     def stop_of(self, job: str) -> Stop:
         """How the job was asked to stop, "" when it was not."""

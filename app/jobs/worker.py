@@ -11,7 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -23,7 +23,7 @@ from app.jobs.job import Job
 from app.jobs.lease import DeviceLease
 from app.jobs.preview import preview_event
 from app.jobs.progress import ProgressMeter
-from app.jobs.store import Store
+from app.jobs.store import Outcome, Store
 from app.jobs.writer import Writer
 from app.schema.errors import EaselError, UnexpectedFailure
 from app.schema.events import (
@@ -63,6 +63,14 @@ class ModelOrder(NamedTuple):
     path: str | None = None
 
 
+class Follow(NamedTuple):
+    """A picture of a running job is saved, and those may begin that redraw it. result: hash of its pixels."""
+
+    job: str
+    image: int
+    result: str
+
+
 class Errand(NamedTuple):
     """What the engine's thread is asked to do with the engine between two groups, for somebody who waits."""
 
@@ -72,11 +80,13 @@ class Errand(NamedTuple):
 
 @dataclass
 class _Running:
-    """A job whose pictures the engine has. left: their numbers and plans."""
+    """A job whose pictures the engine has. left: their numbers and plans. waiting: of these, those that the engine has
+    not, since the picture that they redraw is not saved yet."""
 
     job: Job
     left: dict[int, ImagePlan]
     meter: ProgressMeter
+    waiting: dict[int, ImagePlan] = field(default_factory=dict)
 
 
 class Worker:
@@ -103,7 +113,7 @@ class Worker:
         self._most_owners = most_owners
         self._engine: Engine | None = None
         self._running: dict[str, _Running] = {}
-        self._orders: deque[Order | ModelOrder] = deque()
+        self._orders: deque[Order | ModelOrder | Follow] = deque()
         self._errands: deque[Errand] = deque()
         self._pinned: dict[str, None] = {}
         self._memory = ModelMemory()
@@ -118,6 +128,7 @@ class Worker:
         self._served = 0
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         writer.abandon = lambda job: self.order(Order("cancel", job))
+        writer.followed = lambda job, image, result: self.order(Follow(job, image, result))
 
     def start(self) -> None:
         """Starts the thread."""
@@ -138,7 +149,7 @@ class Worker:
         """The models in memory as they were after the last group or order."""
         return self._memory
 
-    def order(self, order: Order | ModelOrder) -> None:
+    def order(self, order: Order | ModelOrder | Follow) -> None:
         """Asks something of the engine's thread; carried out after the group that runs now."""
         self._orders.append(order)
         self._bell.set()
@@ -229,14 +240,38 @@ class Worker:
         while self._errands:
             self._errands.popleft().answer.cancel()
 
-    def _obey(self, order: Order | ModelOrder) -> None:
+    def _obey(self, order: Order | ModelOrder | Follow) -> None:
         if isinstance(order, ModelOrder):
             self._obey_model_order(order)
             return
         if self._engine is None or order.job not in self._running:
             return
+        if isinstance(order, Follow):
+            self._follow(self._running[order.job], order)
+            return
+        if order.what != "skip":
+            self._drop_waiting(self._running[order.job])
         act = {"skip": self._engine.skip, "interrupt": self._engine.interrupt, "cancel": self._engine.cancel}
         act[order.what](order.job)
+
+    def _follow(self, running: _Running, order: Follow) -> None:
+        """Gives the engine the pictures that were waiting for one that is saved now."""
+        assert self._engine is not None
+        for plan in [plan for plan in running.waiting.values() if plan.source == order.image]:
+            del running.waiting[plan.image]
+            running.left[plan.image] = plan.redrawing(order.result)
+            self._engine.submit(running.left[plan.image])
+
+    def _drop_waiting(self, running: _Running, source: int | None = None) -> None:
+        """The pictures that wait will not come: those that follow from `source`, near or far, or all for None."""
+        gone = {source}
+        for plan in [*running.waiting.values()]:
+            if source is None or plan.source in gone:
+                gone.add(plan.image)
+                del running.waiting[plan.image], running.left[plan.image]
+                self._writer.dropped(plan.job, plan.image)
+        if not running.left:
+            self._leave(running.job.id)
 
     def _obey_model_order(self, order: ModelOrder) -> None:
         """Pins outlive an engine and may come before the first; the rest concerns what is in memory now."""
@@ -287,14 +322,18 @@ class Worker:
             return
         plans = expand(id, job.owner, job.resolved, settled)
         self._writer.begin(job, [plan.image for plan in plans])
-        request = job.resolved.request
-        meter = ProgressMeter(id, request.image_count, request.steps, ended=len(settled))
-        self._running[id] = _Running(job, {plan.image: plan for plan in plans}, meter)
+        meter = ProgressMeter(id, job.resolved.image_count, job.resolved.request.steps, ended=len(settled))
+        running = self._running[id] = _Running(job, {plan.image: plan for plan in plans}, meter)
         self._tell(meter.waiting("Starting"))
         try:
             engine = self._engine_made()
             for plan in plans:
-                engine.submit(plan)
+                if plan.source is None:
+                    engine.submit(plan)
+                else:
+                    running.waiting[plan.image] = plan
+            for image, outcome in settled.items():
+                self._go_on_from(running, image, outcome)
         except EaselError as error:
             self._writer.fail(id, error)
         except Exception as error:
@@ -304,6 +343,14 @@ class Worker:
             if plans:
                 return
         self._leave(id)
+
+    def _go_on_from(self, running: _Running, image: int, outcome: Outcome) -> None:
+        """What follows from a picture that an earlier process has settled begins now, or will not come."""
+        result = self._store.result_of(running.job.id, image) if outcome == "saved" else None
+        if result is not None:
+            self._follow(running, Follow(running.job.id, image, result))
+        else:
+            self._drop_waiting(running, image)
 
     def _engine_made(self) -> Engine:
         if self._engine is None:
@@ -362,6 +409,8 @@ class Worker:
                 self._writer.dropped(event.job, event.image)
         if isinstance(event, RowFinished | RowFailed | RowDropped):
             del running.left[event.image]
+            if not isinstance(event, RowFinished):
+                self._drop_waiting(running, event.image)
             if not running.left:
                 self._leave(event.job)
 

@@ -70,7 +70,8 @@ class Writer:
 
     add_hashes: fills in the sha256 of a job's files before its first infotext. abandon: called (on this thread) with
     the id of a job that failed here, so that its other pictures are not made. job_ended: called with each job's id.
-    models: of the extensions whose values infotexts tell.
+    models: of the extensions whose values infotexts tell. keep: stores a picture's pixels for those that follow from
+    it, and returns their hash; `followed` is called with job, picture and hash once it is saved.
     """
 
     def __init__(
@@ -83,13 +84,16 @@ class Writer:
         abandon: Callable[[str], None] = lambda job: None,
         job_ended: Callable[[str], None] = lambda job: None,
         models: Models = NO_MODELS,
+        keep: Callable[[RowFinished], str] | None = None,
     ) -> None:
         self._store = store
         self._files = files
+        self._keep = keep
         self._add_hashes = add_hashes
         self._extra_entries = extra_entries
         self._models = models
         self.abandon = abandon
+        self.followed: Callable[[str, int, str], None] = lambda job, image, result: None
         self.job_ended = job_ended
         self._tasks: queue.Queue[Callable[[], None] | None] = queue.Queue(MOST_WAITING)
         self._work: dict[str, _Work] = {}
@@ -162,8 +166,11 @@ class Writer:
         work = self._work.get(plan.job)
         if work is None or plan.image not in work.left:
             return
+        result = None
         try:
-            ready = self._saved(work, plan, finished)
+            if self._keep is not None and any(part.source == plan.image for part in work.job.resolved.parts):
+                result = self._keep(finished)
+            ready = self._saved(work, plan, finished, result)
         except EaselError as error:
             self._fail(plan.job, error)
             return
@@ -175,11 +182,16 @@ class Writer:
         work.said.update(notices)
         told = [Notice(job=plan.job, code=code, text=text) for code, text in notices]
         self._settle(plan.job, plan.image, "saved", ready=ready, seconds=finished.seconds, notices=told)
+        if result is not None:
+            self.followed(plan.job, plan.image, result)
 
-    def _saved(self, work: _Work, plan: ImagePlan, finished: RowFinished) -> ImageReady:
+    def _saved(self, work: _Work, plan: ImagePlan, finished: RowFinished, result: str | None) -> ImageReady:
         if lacks_hashes(work.job.resolved):
             work.job = self._add_hashes(work.job)
-        plan = plan._replace(resolved=work.job.resolved)
+        redrawn = plan.resolved.request.init_images
+        plan = plan._replace(resolved=work.job.resolved.of_image(plan.image))
+        if redrawn and not plan.resolved.request.init_images:
+            plan = plan.redrawing(redrawn[0])
         networks = dict.fromkeys(use for one in plan.resolved.all_passes for use in one.networks)
         said = (*network_entries(tuple(networks)), *self._extra_entries(plan), *finished.facts)
         entries = picture_entries(plan, said, self._models)
@@ -196,7 +208,7 @@ class Writer:
                 infotext=infotext,
                 partial=finished.partial,
             )
-            if not self._store.reserve(ready):
+            if not self._store.reserve(ready, result):
                 continue
             try:
                 self._files.write(path, finished, infotext)
@@ -221,7 +233,7 @@ class Writer:
         if work.problem is None:
             work.problem = Failed(job=event.job, code=event.code, message=event.message, field=event.field)
         text = f"Picture {event.image + 1}: {event.message}"
-        alone = work.job.resolved.request.image_count == 1
+        alone = work.job.resolved.image_count == 1
         notices = [] if alone else [Notice(job=event.job, code=event.code, text=text)]
         self._settle(event.job, event.image, "failed", seconds=event.seconds, notices=notices)
 

@@ -27,6 +27,7 @@ from app.jobs import (
     Jobs,
     PicturesBySettings,
     Resolver,
+    Results,
     Store,
     Trainings,
     Worker,
@@ -95,6 +96,7 @@ def open_workshop(options: LaunchOptions) -> Iterator[Workshop]:
             extra_entries=registry.image_saving,
             job_ended=registry.job_finished,
             models=dict(registry.owners("register_controls")),
+            keep=Results(blobs),
         )
         lease = DeviceLease(DeviceSharing(options))
         decoders = functools.partial(preview_decoders, settings, library)
@@ -190,6 +192,7 @@ def resolver_of(
         require_picture=require_picture,
         extensions=dict(registry.owners("register_controls")) if registry else {},
         passes=dict(registry.owners("register_passes")) if registry else {},
+        expanders=dict(registry.owners("register_expanders")) if registry else {},
         network_kinds=registry.table("register_networks") if registry else {},
         choices=registry.choices() if registry else BUILT_IN_CHOICES,
     )

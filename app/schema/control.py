@@ -5,7 +5,7 @@ Knows nothing of widgets: a front end reads controls and builds its own.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -32,6 +32,31 @@ class Control(NamedTuple):
     infotext: str | None = None
     change_cost: int = 0
     holds: str | None = None
+
+
+class Script(NamedTuple):
+    """An entry of A1111's Script menu that an extension's values ask for; their model lists its own in MENU_SCRIPTS.
+
+    A request has one at most. arguments: the fields that `script_args` of A1111's interface fill, in their order; None
+    for one that says nothing here.
+    """
+
+    title: str
+    arguments: tuple[str | None, ...]
+
+
+def menu_scripts(model: type[BaseModel]) -> tuple[Script, ...]:
+    """The entries of the Script menu that a model of values stands for; none for an extension with an accordion."""
+    scripts: tuple[Script, ...] = getattr(model, "MENU_SCRIPTS", ())
+    return scripts
+
+
+def words_of(model: type[BaseModel], field: str) -> list[str]:
+    """The words that a field allows, one or several of them; none for a field of another kind."""
+    annotation = model.model_fields[field].annotation
+    if get_origin(annotation) is tuple:
+        annotation = get_args(annotation)[0]
+    return [word for word in get_args(annotation) if isinstance(word, str)]
 
 
 def controls_of(model: type[BaseModel]) -> dict[str, Control]:

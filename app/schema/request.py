@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, f
 from app.schema.choices import AUTOMATIC, DEFAULT_SAMPLER
 from app.schema.control import Control
 from app.schema.errors import InvalidField, InvalidPrompt, NewerVersion
+from app.schema.expansion import PartPlan
 from app.schema.guidance_fields import GuidanceFields
 from app.schema.picture_fields import PictureFields
 from app.schema.prompt_fields import PromptFields
@@ -223,7 +224,8 @@ class ResolvedRequest(BaseModel):
     text_encoders: files that lend the checkpoint the text encoders it lacks.
     networks: those that the prompts name, in order. missing_networks: names in tags that no file answers to.
     upscalers: the files of those that the request names, by name. passes: what further passes of the picture ask for,
-    by the extension that makes them.
+    by the extension that makes them. parts: its pictures where an extension chooses them, and variants: the requests
+    that these are made by; both empty where they differ in nothing but their seeds.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -238,6 +240,22 @@ class ResolvedRequest(BaseModel):
     missing_networks: tuple[str, ...] = ()
     upscalers: dict[str, FileIdentity] = Field(default_factory=dict)
     passes: dict[str, ResolvedRequest] = Field(default_factory=dict)
+    parts: tuple[PartPlan, ...] = ()
+    variants: tuple[ResolvedRequest, ...] = ()
+
+    @property
+    def image_count(self) -> int:
+        """Pictures the job makes."""
+        return len(self.parts) or self.request.image_count
+
+    def of_image(self, image: int) -> ResolvedRequest:
+        """What one of its pictures is made by."""
+        return self.variants[self.parts[image].variant] if self.parts else self
+
+    @property
+    def everything(self) -> tuple[ResolvedRequest, ...]:
+        """This one, its variants, and all their passes."""
+        return (*self.all_passes, *(one for variant in self.variants for one in variant.all_passes))
 
     @property
     def all_passes(self) -> tuple[ResolvedRequest, ...]:
@@ -249,7 +267,8 @@ class ImagePlan(NamedTuple):
     """One picture of a job: what the engine makes into a row.
 
     job: its id. owner: who pays for the seconds. image: 0 ... image_count - 1. batch: images with equal
-    numbers may share model calls. seed, variation_seed: this picture's own.
+    numbers may share model calls. seed, variation_seed: this picture's own. source: the picture of the same job that
+    is redrawn in place of the request's own; None for that one.
     """
 
     job: str
@@ -259,6 +278,12 @@ class ImagePlan(NamedTuple):
     seed: int
     variation_seed: int
     resolved: ResolvedRequest
+    source: int | None = None
+
+    def redrawing(self, digest: str) -> ImagePlan:
+        """The same with the picture that it was waiting for, by the hash of its bytes."""
+        request = self.resolved.request.model_copy(update={"init_images": (digest,)})
+        return self._replace(resolved=self.resolved.model_copy(update={"request": request}), source=None)
 
 
 def parse_request(data: dict[str, Any]) -> GenerationRequest:

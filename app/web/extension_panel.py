@@ -6,14 +6,14 @@ The script writes the text from the widgets and the widgets from the text, so th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import gradio as gr
 from pydantic import BaseModel
 
 from app.files import upscalers
 from app.schema.choices import LATENT_MODES, Choices
-from app.schema.control import Control, controls_of
+from app.schema.control import Control, controls_of, menu_scripts, words_of
 from app.schema.infotext import Models
 from app.web.form import Form, menus_of
 from app.web.model_menus import ModelMenus
@@ -34,42 +34,68 @@ _IDS: Mapping[str, str] = {
 _SILENT: dict[str, Any] = {"preprocess": False, "queue": False, "show_progress": "hidden", "api_visibility": "private"}
 
 
+NO_SCRIPT = "None"
+
+
 class Panel(NamedTuple):
-    """One extension in one tab. switch: its checkbox. fields: its widgets by the names of its values."""
+    """One extension in one tab. switch: its checkbox, None for one of the Script menu. fields: its widgets by the names
+    of its values."""
 
     name: str
     model: type[BaseModel]
     switch: Any
     fields: dict[str, Any]
 
+    @property
+    def widgets(self) -> list[Any]:
+        """As the script knows them, the switch first."""
+        return [*([self.switch] if self.switch else []), *self.fields.values()]
+
 
 def shown_in(tab: str, models: Models) -> list[tuple[str, type[BaseModel]]]:
-    """The extensions with something to show in a tab; a model may name its tabs in TABS."""
-    return [(name, model) for name, model in models.items() if tab in getattr(model, "TABS", (tab,))]
+    """The extensions with something to show in a tab, those of the Script menu last; a model may name its tabs in
+    TABS."""
+    shown = [(name, model) for name, model in models.items() if tab in getattr(model, "TABS", (tab,))]
+    return sorted(shown, key=lambda entry: bool(menu_scripts(entry[1])))
 
 
 def panel_facts(form: Form, models: Models) -> dict[str, Any]:
-    """What the script must know: extension -> [DOM id of its accordion, [[field, its usual value, DOM id] ...]]."""
+    """What the script must know: extension -> [DOM id of its accordion, [[field, its usual value, DOM id] ...], its
+    entry in the Script menu or ""]."""
     facts = {}
     for name, model in shown_in(form.tab, models):
         fields = [
             [field, model.model_fields[field].default, _id(form, name, field, control)]
             for field, control in _shown(model)
         ]
-        facts[name] = [_accordion(form, name), fields]
+        facts[name] = [_accordion(form, name), fields, _title(name, model) if menu_scripts(model) else ""]
     return facts
 
 
 def extension_panels(made: dict[str, Any], form: Form, models: Models, choices: Choices) -> None:
     """Adds the accordions; `made["panels"]` holds them, `made["extensions"]` the text. choices: what menus offer."""
     made["extensions"] = gr.Textbox("{}", elem_id=form.ids["extensions"], visible="hidden")
-    made["panels"] = [_panel(form, name, model, choices) for name, model in shown_in(form.tab, models)]
+    shown = shown_in(form.tab, models)
+    made["panels"] = [_panel(form, name, model, choices) for name, model in shown if not menu_scripts(model)]
+
+
+def script_menu(made: dict[str, Any], form: Form, models: Models, choices: Choices) -> None:
+    """Adds the Script menu with what each script asks for, of which the chosen one's is seen; nothing without any."""
+    scripts = [(name, model) for name, model in shown_in(form.tab, models) if menu_scripts(model)]
+    if not scripts:
+        return
+    titles = [NO_SCRIPT, *(_title(name, model) for name, model in scripts)]
+    made["script"] = gr.Dropdown(titles, value=NO_SCRIPT, label="Script", elem_id=f"{form.tab}_script_list")
+    for name, model in scripts:
+        with gr.Group(elem_id=_accordion(form, name), elem_classes="easel-script"):
+            made["panels"].append(Panel(name, model, None, _fields(form, name, model, choices)))
 
 
 def wire_panels(form: Form, made: Mapping[str, Any], menus: ModelMenus, page: gr.Blocks, refresh: Any) -> None:
     """Text and widgets follow each other; menus of files are filled when the page opens, and by `refresh`."""
     text, panels = made["extensions"], made["panels"]
-    widgets = [widget for panel in panels for widget in (panel.switch, *panel.fields.values())]
+    widgets = [widget for panel in panels for widget in panel.widgets]
+    widgets += [made["script"]] if "script" in made else []
     if not widgets:
         return
     gr.on(
@@ -104,19 +130,29 @@ def wire_panels(form: Form, made: Mapping[str, Any], menus: ModelMenus, page: gr
 
 
 def _panel(form: Form, name: str, model: type[BaseModel], choices: Choices) -> Panel:
-    title = model.model_config.get("title") or name
+    title = _title(name, model)
     accordion = _accordion(form, name)
     with gr.Accordion(title, open=False, elem_id=accordion, elem_classes="easel-extension"):
         switch = gr.Checkbox(False, label=f"Use {title}", elem_id=f"{accordion}-checkbox")
         if name == "hires_fix":
             gr.HTML(f'<p id="{form.tab}_hr_label" class="easel-hires-size"></p>', js_on_load=None)
-        fields = {}
-        controls = _shown(model)
-        for first in range(0, len(controls), 2):
-            with gr.Row():
-                for field, control in controls[first : first + 2]:
-                    fields[field] = _widget(model, field, control, _id(form, name, field, control), choices)
+        fields = _fields(form, name, model, choices)
     return Panel(name, model, switch, fields)
+
+
+def _fields(form: Form, name: str, model: type[BaseModel], choices: Choices) -> dict[str, Any]:
+    """The widgets of an extension's values, two in a row."""
+    fields = {}
+    controls = _shown(model)
+    for first in range(0, len(controls), 2):
+        with gr.Row():
+            for field, control in controls[first : first + 2]:
+                fields[field] = _widget(model, field, control, _id(form, name, field, control), choices)
+    return fields
+
+
+def _title(name: str, model: type[BaseModel]) -> str:
+    return model.model_config.get("title") or name
 
 
 def _shown(model: type[BaseModel]) -> list[tuple[str, Control]]:
@@ -126,7 +162,9 @@ def _shown(model: type[BaseModel]) -> list[tuple[str, Control]]:
 def _widget(model: type[BaseModel], field: str, control: Control, element: str, choices: Choices) -> Any:
     info = model.model_fields[field]
     common = {"label": control.label, "elem_id": element, "info": control.help or None, "min_width": 160}
-    words = [word for word in get_args(info.annotation) if isinstance(word, str)]
+    words = words_of(model, field)
+    if words and isinstance(info.default, tuple):
+        return gr.CheckboxGroup(words, value=list(info.default), **common)
     if words:
         return gr.Radio(words, value=info.default, **common)
     if info.annotation is bool:

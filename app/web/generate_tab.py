@@ -12,7 +12,7 @@ import gradio as gr
 from app.schema.choices import Choices
 from app.schema.infotext import Models
 from app.web.cards_tab import cards_tabs
-from app.web.extension_panel import extension_panels, panel_facts
+from app.web.extension_panel import extension_panels, panel_facts, script_menu
 from app.web.form import EXTRA_FIELDS, FORMS, HELP, IMG2IMG, INPAINT, TXT2IMG, Form, widget
 from app.web.prompt_tools import override_box, prompt_tools, tool_names
 from app.web.source_panel import mask_settings, redrawing_settings, size_tools, source_panel
@@ -131,6 +131,7 @@ def _settings(made: Widgets, form: Form, models: Models, choices: Choices) -> No
             with gr.Row():
                 made[first] = widget(first, form)
                 made[second] = widget(second, form)
+    script_menu(made, form, models, choices)
     made["overrides"] = override_box(form.tab)
     made["reset"] = gr.Button("Reset the form", elem_id=f"{form.tab}_reset", elem_classes="easel-reset", size="sm")
 

@@ -36,6 +36,7 @@ from app.jobs import (
     Jobs,
     PicturesBySettings,
     Resolver,
+    Results,
     Store,
     Worker,
     Writer,
@@ -102,10 +103,10 @@ def build_server(
     host.load()
     extensions = dict(registry.owners("register_controls"))
     pictures = PicturesBySettings(images, settings)
-    writer = Writer(store, pictures, add_hashes=AddHashes(library, store), models=extensions)
+    blobs = Blobs(folders.state / "pictures")
+    writer = Writer(store, pictures, add_hashes=AddHashes(library, store), models=extensions, keep=Results(blobs))
     worker = Worker(store, bus, writer, inflight, make_engine)
     styles = StyleBook([folders.data / "styles.csv"])
-    blobs = Blobs(folders.state / "pictures")
     resolver = Resolver(
         library,
         precision=lambda wanted: "fp32" if wanted == "auto" else wanted,
@@ -114,6 +115,7 @@ def build_server(
         require_picture=blobs.require,
         extensions=extensions,
         passes=dict(registry.owners("register_passes")),
+        expanders=dict(registry.owners("register_expanders")),
     )
     jobs = Jobs(folders.data, store, bus, worker, resolver)
     recover(store, inflight, images.is_whole)

@@ -40,6 +40,7 @@ class Atelier(Studio):
             precision=lambda wanted: "fp32",
             extensions=dict(registry.owners("register_controls")),
             passes=dict(registry.owners("register_passes")),
+            expanders=dict(registry.owners("register_expanders")),
         )
 
     def draw(self, **fields: Any) -> list[Any]:

@@ -49,6 +49,7 @@ class FakeEngine:
         self.before_group = before_group
         self.pause = pause
         self.rows: list[Row] = []
+        self.submitted: list[ImagePlan] = []
         self.dropped: list[RowEvent] = []
         self.watched: set[str] = set()
         self.closed = False
@@ -65,6 +66,7 @@ class FakeEngine:
 
     def submit(self, plan: ImagePlan) -> None:
         self.rows.append(Row(plan))
+        self.submitted.append(plan)
 
     def watch(self, jobs: set[str]) -> None:
         self.watched = jobs

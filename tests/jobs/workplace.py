@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -75,6 +76,7 @@ class Workplace:
     ) -> None:
         self.folder = folder
         self.files = MemoryFiles()
+        self.kept: dict[str, bytes] = {}
         self.engines: list[FakeEngine] = []
         self.make_engine = make_engine
         self.most_owners = most_owners
@@ -85,7 +87,7 @@ class Workplace:
         self.bus = Bus()
         self.store = Store(self.folder / "jobs.sqlite3", self.bus.publish)
         self.inflight = Inflight(self.folder / "inflight")
-        self.writer = Writer(self.store, self.files)
+        self.writer = Writer(self.store, self.files, keep=self._keep)
         self.worker = Worker(
             self.store,
             self.bus,
@@ -110,6 +112,11 @@ class Workplace:
     def close(self) -> None:
         self.worker.close()
         self.store.close()
+
+    def _keep(self, finished: RowFinished) -> str:
+        digest = hashlib.sha256(finished.rgb).hexdigest()
+        self.kept[digest] = finished.rgb
+        return digest
 
     def _engine(self, before_group: BeforeGroup) -> FakeEngine:
         engine = self.make_engine(before_group)

@@ -5,12 +5,12 @@
   const parsed = (text) => { try { return JSON.parse(text || "{}") ?? {}; } catch { return {}; } };
   const waiting = {};
 
-  // values: of each extension whether it is on, then its fields.
+  // values: of each extension whether it is on, then its fields; those of the Script menu, which comes last, have fields only.
   function collected(tab, values) {
     const found = {};
     let place = 0;
-    for (const [name, [accordion, fields]] of facts(tab)) {
-      const on = values[place++];
+    for (const [name, [accordion, fields, script]] of facts(tab)) {
+      const on = script ? values.at(-1) === script : values[place++];
       const said = Object.fromEntries(fields.map(([field], number) => [field, values[place + number] ?? ""]));
       place += fields.length;
       if (on) found[name] = said;
@@ -21,12 +21,15 @@
   function spread(tab, text, values) {
     const wanted = parsed(text);
     const spread = [];
-    for (const [name, [, fields]] of facts(tab)) {
+    let chosen = "None";
+    for (const [name, [, fields, script]] of facts(tab)) {
       const said = wanted[name];
-      spread.push(Boolean(said));
+      if (!script) spread.push(Boolean(said));
+      else if (said) chosen = script;
       for (const [field, usual] of fields)
         spread.push(said ? (said[field] ?? usual ?? "") : values[spread.length]);
     }
+    if (facts(tab).some(([, [, , script]]) => script)) spread.push(chosen);
     return spread;
   }
 
