@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         Turn,
         Upscale,
         decoded,
+        flattened,
         require_same_latents,
     )
     from app.samplers import Denoised, Noise, Point, Sampler, SamplerOptions, Sampling, Schedule, ScheduleInputs
@@ -86,6 +87,7 @@ _HOMES = {
         "Turn",
         "Upscale",
         "decoded",
+        "flattened",
         "require_same_latents",
     ),
     "app.samplers": (
@@ -164,6 +166,7 @@ __all__ = [
     "decoded",
     "find_sampler",
     "find_schedule",
+    "flattened",
     "hook",
     "require_same_latents",
 ]

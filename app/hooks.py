@@ -68,7 +68,7 @@ class Command(NamedTuple):
 class Part(NamedTuple):
     """One of the pictures that a request becomes.
 
-    request: what makes it, its own seeds included; its batch count and size do not count. batch: parts with equal
+    request: what makes it, its own seeds included. batch: parts with equal
     numbers may share model calls. source: number of an earlier part whose picture it redraws, in place of the
     request's own; it begins once that one is saved.
     """

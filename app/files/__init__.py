@@ -43,6 +43,7 @@ from app.files.sidecars import (
     write_preview,
     write_user_metadata,
 )
+from app.files.steps import Steps
 from app.files.thumbnails import Thumbnails
 from app.files.upscaler_names import NamedUpscaler, find_upscaler, upscalers
 from app.files.verify import Verified, verify
@@ -88,6 +89,7 @@ __all__ = [
     "Problem",
     "Recognised",
     "Sidecars",
+    "Steps",
     "Storage",
     "Stored",
     "Stub",

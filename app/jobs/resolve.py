@@ -199,7 +199,7 @@ class Resolver:
         for number, part in enumerate(parts):
             if part.source is not None and not 0 <= part.source < number:
                 raise InvalidField(f"Picture {number} cannot follow from picture {part.source}.")
-            request = part.request.model_copy(update={"batch_count": 1, "batch_size": 1})
+            request = part.request
             key = request.model_copy(update={"seed": 0, "variation_seed": 0}).model_dump_json()
             if key not in variants:
                 variants[key] = (len(variants), self._one(request))

@@ -10,11 +10,12 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.extension_host import ExtensionHost
-from app.files import Blobs, open_picture
+from app.files import Blobs, Steps, open_picture
 from app.jobs import BeforeGroup, Engine
 from app.launch.extensions import tables_of, upscalers_of
 from app.schema.flags import LaunchOptions
@@ -39,10 +40,12 @@ def make_engine(
     before_group: BeforeGroup,
     *,
     preview_decoders: Callable[[], Sequence[Path]] = lambda: (),
+    steps: Steps | None = None,
 ) -> Engine:
     """The engine on the device that the flags name; called on the engine's thread. Imports torch.
 
-    preview_decoders: files that live previews are to be decoded with, none for the cheap way.
+    preview_decoders: files that live previews are to be decoded with, none for the cheap way. steps: keeps finished
+    parts of pictures in work; None keeps none.
     """
     # Late on purpose: the page answers before torch is imported.
     from app.engine import Engine as TorchEngine  # noqa: PLC0415
@@ -82,7 +85,11 @@ def make_engine(
     staged = with_stages(draw, registry.owners("register_stages"), registry.owners("register_guides"), registry.guard)
 
     def recipe(plan: ImagePlan, tools: Tools) -> Recipe:
-        return staged(plan, replace(tools, picture=picture, tables=tables))
+        tools = replace(tools, picture=picture, tables=tables)
+        if steps is not None:
+            kept, keep = partial(steps.read, plan.job, plan.image), partial(steps.write, plan.job, plan.image)
+            tools = replace(tools, kept=kept, keep=keep)
+        return staged(plan, tools)
 
     return TorchEngine(
         pipelines,

@@ -14,7 +14,7 @@ from pathlib import Path
 from app.cli.folders import folders_of
 from app.extension_host import BUILT_IN, ExtensionHost
 from app.extras import Extras, ExtrasRecords
-from app.files import VAE_APPROXIMATION, Blobs, Downloads, Folders, Images, ModelLibrary, recommended
+from app.files import VAE_APPROXIMATION, Blobs, Downloads, Folders, Images, ModelLibrary, Steps, recommended
 from app.guard import Guard
 from app.hooks import Registry
 from app.jobs import (
@@ -87,6 +87,8 @@ def open_workshop(options: LaunchOptions) -> Iterator[Workshop]:
         inflight = Inflight(folders.state / "inflight.bin")
         recover(store, inflight, images.is_whole, log_file)
         blobs = Blobs(folders.state / "pictures")
+        steps = Steps(folders.state / "steps")
+        steps.forget_all_but({entry.id for entry in store.queue()})
         records = ExtrasRecords(folders.state / "extras")
         blobs.collect(store.hashes() | records.hashes())
         writer = Writer(
@@ -94,13 +96,13 @@ def open_workshop(options: LaunchOptions) -> Iterator[Workshop]:
             PicturesBySettings(images, settings),
             add_hashes=AddHashes(library, store) if not options.no_hashing else lambda job: job,
             extra_entries=registry.image_saving,
-            job_ended=registry.job_finished,
+            job_ended=functools.partial(job_ended, steps, registry),
             models=dict(registry.owners("register_controls")),
             keep=Results(blobs),
         )
         lease = DeviceLease(DeviceSharing(options))
         decoders = functools.partial(preview_decoders, settings, library)
-        make = functools.partial(make_engine, options, extensions, blobs, preview_decoders=decoders)
+        make = functools.partial(make_engine, options, extensions, blobs, preview_decoders=decoders, steps=steps)
         worker = Worker(store, bus, writer, inflight, make, lease=lease)
         styles = styles_of(options, folders)
         resolver = resolver_of(options, library, settings, styles, blobs.require, registry)
@@ -137,6 +139,12 @@ def open_workshop(options: LaunchOptions) -> Iterator[Workshop]:
             extras=extras,
             extensions=extensions,
         )
+
+
+def job_ended(steps: Steps, registry: Registry, job: str) -> None:
+    """What is done for every job that is over."""
+    steps.forget(job)
+    registry.job_finished(job)
 
 
 def starting_request(resolver: Resolver, checkpoint: str = "") -> GenerationRequest:

@@ -22,6 +22,7 @@ from app.recipes.image_channels import channels_without_picture, inpainting_chan
 from app.recipes.passes import Draw, Drawing, Drawn, Pass, Stage, Turn, decoded, with_stages
 from app.recipes.repaint import Repaint
 from app.recipes.rescale import Rescale
+from app.recipes.source import flattened
 from app.recipes.turning import require_same_latents
 
 __all__ = [
@@ -58,6 +59,7 @@ __all__ = [
     "channels_without_picture",
     "decoded",
     "draw",
+    "flattened",
     "generate",
     "guided",
     "inpainting_channels",

@@ -163,19 +163,32 @@ def _no_pictures(digest: str) -> Image:
     raise BlobNotFound("There is no store of pictures here.", hint="Draw from text.")
 
 
+def _nothing_kept(name: str) -> Image | None:
+    return None
+
+
+def _keep_nothing(name: str, step: Image) -> None:
+    pass
+
+
 @dataclass(frozen=True)
 class Tools:
     """What the engine lends a recipe besides answers.
 
     report(call, calls, step, denoised): after each guided model call; call counts from 1, `calls` is the number
     planned, denoised is the guided latent [1, C, h, w], which the caller may keep but not change.
-    picture(hash): a picture that the request names, RGB or RGBA, upright. Raises BlobNotFound, InvalidImage. tables:
-    the samplers and schedules there are.
+    picture(hash): a picture that the request names, RGB or RGBA, upright. Raises BlobNotFound, InvalidImage.
+    keep(name, picture), kept(name): a finished step of this picture is kept on disk until the picture is saved, and
+    found again by a process that takes up the work of one that was killed; None where there is none. name: letters,
+    digits and hyphens.
+    tables: the samplers and schedules there are.
     """
 
     model: ModelFacts
     report: Callable[[int, int, int, Tensor], None]
     picture: Callable[[str], Image] = _no_pictures
+    kept: Callable[[str], Image | None] = _nothing_kept
+    keep: Callable[[str, Image], None] = _keep_nothing
     tables: Tables = BUILT_IN_TABLES
 
     def calls_planned(self, request: GenerationRequest) -> int:

@@ -37,7 +37,7 @@ def draw(image: ImagePlan, tools: Tools, passing: Pass) -> Drawing:
     request, model, choices = image.resolved.request, tools.model, tools.tables.choices
     height, width = request.height // model.pixels_per_latent, request.width // model.pixels_per_latent
     levels = own_levels(request, model)
-    source = None if passing.latent is not None else (yield from _source(image, tools, height, width))
+    source = None if passing.latent is not None else (yield from _source(image, tools, passing, height, width))
     latent = source.latent if source else passing.latent
     path = _path(request, levels or model.sigmas, tools.tables, redrawn=latent is not None)
     if latent is not None:
@@ -108,18 +108,22 @@ def _guides(image: ImagePlan, tools: Tools, passing: Pass, scene: Scene) -> Gene
     return tuple(guides)
 
 
-def _source(image: ImagePlan, tools: Tools, height: int, width: int) -> Generator[Effect, Any, Source | None]:
+def _source(
+    image: ImagePlan, tools: Tools, passing: Pass, height: int, width: int
+) -> Generator[Effect, Any, Source | None]:
     """The picture to redraw and its mask, in latents of height x width cells; None to draw from nothing."""
     request, model = image.resolved.request, tools.model
-    if not request.init_images:
-        return None
+    picture, mask = passing.picture, passing.mask
+    if picture is None:
+        if not request.init_images:
+            return None
+        picture = tools.picture(request.init_images[image.image % len(request.init_images)])
+        mask = tools.picture(request.mask) if request.mask else None
 
     def own_noise() -> Tensor:
         options = NoiseOptions(source=request.noise_source)
         return ImageNoise(image.seed, (model.latent_channels, height, width), options, model.device).first_noise()
 
-    picture = tools.picture(request.init_images[image.image % len(request.init_images)])
-    mask = tools.picture(request.mask) if request.mask else None
     size = (width * model.pixels_per_latent, height * model.pixels_per_latent)
     scaled = yield from _enlarged(image, scaling(request, picture, mask, size))
     prepared = prepare(request, picture, mask, size, scaled)

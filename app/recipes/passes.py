@@ -14,6 +14,7 @@ from app.recipes.effects import Decode, Effect, Picture, Recipe, Tools
 from app.recipes.guides import MakeGuides, guarded
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
     from torch import Tensor
 
     from app.recipes.source import Finishing, Source
@@ -37,13 +38,16 @@ class Pass:
     """How one pass differs from a request's plain way.
 
     latent: [1, C, h, w], redrawn with the request's denoising strength in place of its own source; its size counts,
-    not the request's. calls_before: model calls planned for the pass before, after which prompt editing counts on; None
-    for a first pass. turn: see there. sampler: walks in place of the request's, on its levels and with about as many
-    calls: prompt editing and progress count the request's. guides: what acts on each of its model calls; those of the
-    extensions that the request names, unless a stage says otherwise.
+    not the request's. picture, mask: redrawn in place of the request's own, and where (white; None: all of it), by all
+    that the request says of its own. calls_before: model calls planned for the pass before, after which prompt editing
+    counts on; None for a first pass. turn: see there. sampler: walks in place of the request's, on its levels and with
+    about as many calls: prompt editing and progress count the request's. guides: what acts on each of its model
+    calls; those of the extensions that the request names, unless a stage says otherwise.
     """
 
     latent: Tensor | None = None
+    picture: Image | None = None
+    mask: Image | None = None
     calls_before: int | None = None
     turn: Turn | None = None
     sampler: Sampler | None = None

@@ -96,7 +96,7 @@ def scaling(
     mode = get_args(ResizeMode).index(fields.resize_mode)
     plan = _mask_plan(fields, mask, size, mode) if mask is not None else None
     region = plan.region if plan else None
-    flat = _flattened(picture, fields.background_color)
+    flat = flattened(picture, fields.background_color)
     if region is not None:
         part = flat.crop(region)
         return Scaling(part, *inner_size(part.size, *size, RESIZE_AND_FILL))
@@ -117,7 +117,7 @@ def prepare(
     resize_mode = get_args(ResizeMode).index(fields.resize_mode)
     plan = _mask_plan(fields, mask, size, resize_mode) if mask is not None else None
     region = plan.region if plan else None
-    flat = _flattened(picture, fields.background_color)
+    flat = flattened(picture, fields.background_color)
     if region is None and resize_mode != LATENT_UPSCALE:
         flat = resized(flat, *size, resize_mode, scaled)
     whole = flat if plan and fields.overlay_original else None
@@ -190,7 +190,8 @@ def _mask_plan(fields: PictureFields, mask: Image.Image, size: tuple[int, int], 
     return plan_mask(soft, size, resize_mode, fields.masked_padding if only_masked else None)
 
 
-def _flattened(picture: Image.Image, background: str) -> Image.Image:
+def flattened(picture: Image.Image, background: str) -> Image.Image:
+    """Mode RGB, over a colour (#rrggbb) where it is transparent."""
     if picture.mode == "RGBA":
         under = Image.new("RGB", picture.size, background)
         under.paste(picture, mask=picture)

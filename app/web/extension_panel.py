@@ -87,7 +87,7 @@ def script_menu(made: dict[str, Any], form: Form, models: Models, choices: Choic
     titles = [NO_SCRIPT, *(_title(name, model) for name, model in scripts)]
     made["script"] = gr.Dropdown(titles, value=NO_SCRIPT, label="Script", elem_id=f"{form.tab}_script_list")
     for name, model in scripts:
-        with gr.Group(elem_id=_accordion(form, name), elem_classes="easel-script"):
+        with gr.Column(elem_id=_accordion(form, name), elem_classes="easel-script"):
             made["panels"].append(Panel(name, model, None, _fields(form, name, model, choices)))
 
 

@@ -89,6 +89,8 @@ def rounds(request: GenerationRequest) -> list[Part]:
                     "init_images": (picture,),
                     "seed": (request.seed + len(parts)) % (LARGEST_SEED + 1),
                     "denoising_strength": strength,
+                    "batch_count": 1,
+                    "batch_size": 1,
                 }
                 if number:
                     changes["masked_content"] = "original"
