@@ -8,12 +8,15 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, Header, Query
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 
 from app.access import Caller, caller_of
 from app.api.downloads import administrator
 from app.api.events import HEARTBEAT, LARGEST_ID, event_stream
+from app.files.best_step import best_step, measured_in
 from app.files.run_log import loss_curve
+from app.files.training_toml import read_training_toml
 from app.jobs import Training, Trainings
 from app.schema.training import TrainingRequest, parse_training
 
@@ -27,6 +30,14 @@ _REQUEST_BODY = {
     }
 }
 _PICTURE = {"X-Content-Type-Options": "nosniff", "Cache-Control": "private, max-age=31536000, immutable"}
+
+
+class Step(BaseModel):
+    """A step whose file is wanted; null for the last."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    step: Annotated[int | None, Field(ge=1)] = None
 
 
 def training_router(trainings: Trainings, heartbeat: float = HEARTBEAT) -> APIRouter:
@@ -46,6 +57,12 @@ def training_router(trainings: Trainings, heartbeat: float = HEARTBEAT) -> APIRo
         told = trainings.plan(parse_training(body))
         return {**told.model_dump(mode="json"), "words": told.words}
 
+    @router.post("/toml")
+    def toml(body: Annotated[str, Body(max_length=1_000_000)]) -> dict[str, Any]:
+        """A TOML's settings (a JSON string), ours or kohya's, as fields; and the keys that nothing here does."""
+        imported = read_training_toml(body)
+        return {"fields": imported.fields, "left_out": imported.left_out}
+
     @router.get("")
     def history(caller: TheCaller, limit: Annotated[int, Query(ge=1, le=500)] = 50) -> dict[str, Any]:
         """The caller's newest trainings first."""
@@ -60,10 +77,24 @@ def training_router(trainings: Trainings, heartbeat: float = HEARTBEAT) -> APIRo
 
     @router.get("/{id}/curve")
     def curve(id: str, caller: TheCaller, points: Annotated[int, Query(ge=10, le=5000)] = 800) -> dict[str, Any]:
-        """Losses so far as [step, loss, learning rate], and those on held-out pictures as [step, loss]."""
-        log = trainings.log(id, caller.scope)
-        held_out = {entry["step"]: entry["loss"] for entry in log if entry["kind"] == "validation"}
-        return {"loss": loss_curve(log, points), "validation": sorted(held_out.items())}
+        """Losses so far as [step, loss, learning rate], what was measured as [step, value], which step looks best, of
+        which steps files are kept, and which of them lies in the model folder (null: the last one's)."""
+        log, folder = trainings.log(id, caller.scope), trainings.run_folder(id, caller.scope)
+        measured = measured_in(log)
+        best = best_step(measured)
+        return {
+            "loss": loss_curve(log, points),
+            "validation": [(one.step, one.held_out) for one in measured if one.held_out is not None],
+            "drift": [(one.step, one.drift) for one in measured if one.drift is not None],
+            "best": best._asdict() if best else None,
+            "files": sorted(folder.results()),
+            "taken": folder.taken(),
+        }
+
+    @router.post("/{id}/take")
+    def take(id: str, caller: TheCaller, body: Step) -> dict[str, Any]:
+        """The file of a step goes into the model folder instead of the last one's; null: the last one's again."""
+        return training_answer(trainings.take(id, body.step, caller.scope))
 
     @router.get("/{id}/samples")
     def samples(id: str, caller: TheCaller) -> dict[str, Any]:

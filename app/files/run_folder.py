@@ -18,6 +18,8 @@ from app.files.whole_file import cannot_write, write_whole
 from app.schema.errors import NewerVersion, TrainingBusy, TrainingProblem
 from app.schema.training_run import RUN_VERSION, TrainingRun
 
+RESULT_ENDINGS = (".safetensors", ".pt")
+_TAKEN = "taken.json"
 Wish = Literal["go", "pause", "stop"]
 """pause: end at the next step with a snapshot, to go on later. stop: end there for good, with what is learnt."""
 
@@ -57,6 +59,43 @@ class RunFolder:
     def copies(self) -> Path:
         """Results on the way, numbered by step."""
         return self.path / "copies"
+
+    @property
+    def best(self) -> Path:
+        """The result of the step that looked best so far."""
+        return self.path / "best"
+
+    @property
+    def tensorboard(self) -> Path:
+        """TensorBoard's log, where one is wanted."""
+        return self.path / "tensorboard"
+
+    def results(self) -> dict[int, Path]:
+        """Files on the way, by their steps."""
+        found = (path for folder in (self.copies, self.best) for path in sorted(folder.glob("*-??????.*")))
+        return {int(step): path for path in found if (step := path.stem.rpartition("-")[2]).isdecimal()}
+
+    def finished(self) -> Path | None:
+        """The file of the last step, once it was made."""
+        return next((path for path in sorted(self.outbox.glob("*")) if path.suffix in RESULT_ENDINGS), None)
+
+    def sample_of(self, step: int | None = None) -> Path | None:
+        """The first picture drawn at a step, or the newest of all."""
+        pattern = "*.png" if step is None else f"{step:06d}-*.png"
+        found = sorted(self.samples.glob(pattern))
+        return (found[-1] if step is None else found[0]) if found else None
+
+    def took(self, step: int | None) -> None:
+        """Remembers which step's file lies in the model folder; None: the last one's."""
+        write_whole(self.path / _TAKEN, json.dumps({"step": step}).encode())
+
+    def taken(self) -> int | None:
+        """The step whose file was taken instead of the last one's, None where it was not."""
+        try:
+            step = json.loads((self.path / _TAKEN).read_bytes()).get("step")
+        except (OSError, ValueError, AttributeError):
+            return None
+        return step if isinstance(step, int) else None
 
     def create(self, run: TrainingRun) -> None:
         """Makes the folder for a run; one that is there already stays as it is. Raises DiskFull or CannotWrite."""

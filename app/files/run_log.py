@@ -16,8 +16,8 @@ from app.files.whole_file import cannot_write
 
 Entry = Mapping[str, Any]
 """kind: 'begun' (pid), 'phase' (text), 'prepared' (step, steps, text), 'step' (step, loss, rate, memory), 'validation'
-(step, loss), 'sample' (step, name, prompt), 'notice' (code, text), 'copy' (step, path), 'made' (path), and the endings
-'done', 'paused', 'failed' (code, message, field). at: seconds since 1970 (UTC)."""
+(step, loss), 'drift' (step, drift), 'sample' (step, name, prompt), 'notice' (code, text), 'copy' (step, path), 'made'
+(path), and the endings 'done', 'paused', 'failed' (code, message, field). at: seconds since 1970 (UTC)."""
 
 ENDINGS = ("done", "paused", "failed")
 

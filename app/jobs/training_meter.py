@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from app.files.best_step import best_step, measured_in
 from app.files.run_log import Entry
 from app.schema.events import TrainingProgress
 
@@ -18,6 +19,8 @@ class TrainingMeter:
         self._phase = "Waiting"
         self._loss: float | None = None
         self._validation: float | None = None
+        self._drift: float | None = None
+        self._measures: list[Entry] = []
         self._rate: float | None = None
         self._memory: int | None = None
         self._begun: float | None = None
@@ -41,6 +44,10 @@ class TrainingMeter:
                 self._phase = "Training"
             case "validation":
                 self._validation = entry.get("loss")
+                self._measures.append(entry)
+            case "drift":
+                self._drift = entry.get("drift")
+                self._measures.append(entry)
             case "phase":
                 self._phase = entry["text"]
         self._phase = _PHASES.get(entry["kind"], self._phase)
@@ -61,6 +68,7 @@ class TrainingMeter:
         return self._now(state)
 
     def _now(self, state: str) -> TrainingProgress:
+        best = best_step(measured_in(self._measures))
         return TrainingProgress(
             job=self._job,
             state=state,
@@ -69,6 +77,9 @@ class TrainingMeter:
             steps=self._steps,
             loss=self._loss,
             validation=self._validation,
+            drift=self._drift,
+            best=best.step if best else None,
+            best_reason=best.reason if best else "",
             rate=self._rate,
             eta=self._eta(),
             memory=self._memory,

@@ -55,7 +55,7 @@ class TrainingSupervisor:
         self._start_child = start_child
         self._lease = lease or DeviceLease()
         self._wake_pictures = wake_pictures
-        self._arrived = arrived
+        self.arrived = arrived
         self._poll, self._grace = poll, grace
         self._current: TrainingProcess | None = None
         self._id = ""
@@ -224,7 +224,7 @@ class TrainingSupervisor:
         elif kind == "made" and not self._made:
             self._made = True
             path = Path(entry["path"])
-            self._arrived(path)
+            self.arrived(path)
             self._store.tell(TrainingMade(job=self._id, path=str(path), name=path.stem))
         self._tell(self._meter.heard(entry))
 

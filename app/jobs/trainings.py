@@ -16,6 +16,7 @@ from app.files import Folders
 from app.files.folders import CHECKPOINT, EMBEDDING, HYPERNETWORK, LORA
 from app.files.run_folder import RunFolder
 from app.files.run_log import Entry, read_log
+from app.files.taking import take_step
 from app.jobs.bus import Bus, Told
 from app.jobs.job import new_job_id
 from app.jobs.resolve import Resolver, identity_of
@@ -174,6 +175,15 @@ class Trainings:
             told = latest.model_copy(update={"state": training.state, "phase": phase})
             self._bus.publish(Told(None, told))
         self._supervisor.wake()
+        return training
+
+    def take(self, id: str, step: int | None, owner: str | None = None) -> Training:
+        """The file of a step goes into the model folder instead of the last one's; None: the last one's again.
+
+        Raises TrainingProblem for a training that has not ended or a step whose file was not kept.
+        """
+        training = self.get(id, owner)
+        self._supervisor.arrived(take_step(self.run_folder(id, owner), step))
         return training
 
     def forget(self, id: str, owner: str | None = None) -> None:

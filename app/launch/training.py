@@ -33,6 +33,8 @@ from app.schema.flags import LaunchOptions
 from app.schema.training import TrainingRequest
 from app.schema.training_run import BucketFacts, PictureFacts, PlanFacts, TrainingRun
 
+_TORCHRUN = ("-m", "torch.distributed.run", "--standalone")
+
 
 @dataclass(frozen=True)
 class TrainingPlanner:
@@ -43,9 +45,14 @@ class TrainingPlanner:
     def plan(self, run: TrainingRun) -> PlanFacts:
         """Reads the pictures and the checkpoint's header; no weights."""
         # Late on purpose: the page answers before torch is imported.
-        from app.models import outline_checkpoint  # noqa: PLC0415
-        from app.training import plan  # noqa: PLC0415
+        import torch  # noqa: PLC0415
 
+        from app.models import choose_device, outline_checkpoint  # noqa: PLC0415
+        from app.training import plan  # noqa: PLC0415
+        from app.training.together import require_cards  # noqa: PLC0415
+
+        if run.request.cards > 1:
+            require_cards(run.request, torch.cuda.device_count() if choose_device(run.device).type == "cuda" else 0)
         model = outline_checkpoint(run.checkpoint.path, needs_vae=run.vae is None)
         told = plan(run.request, model)
         told.room.require(self.folders.data, Path(run.destination).parent)
@@ -111,9 +118,13 @@ class DeviceSharing:
 
 
 def start_child(folder: RunFolder) -> Child:
-    """`python -m app.training FOLDER` in a session of its own."""
+    """`python -m app.training FOLDER` in a session of its own; on several cards by torchrun, one process for each."""
+    cards = folder.run().request.cards
+    launcher = [*_TORCHRUN, f"--nproc-per-node={cards}"] if cards > 1 else []
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(PROGRAM_DIR), _python_path())))}
-    return start_detached([sys.executable, "-m", "app.training", str(folder.path)], folder, str(PROGRAM_DIR), environ)
+    return start_detached(
+        [sys.executable, *launcher, "-m", "app.training", str(folder.path)], folder, str(PROGRAM_DIR), environ
+    )
 
 
 def make_trainings(

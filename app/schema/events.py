@@ -117,8 +117,9 @@ class Preview(Event):
 class TrainingProgress(Event):
     """How far a training is. state: 'queued', 'running' or 'paused'. phase: words for what it does now.
 
-    loss, rate: of the last step, None before the first. eta: seconds left or None. memory: bytes on the device or,
-    on a CPU, of the process.
+    loss, rate: of the last step, None before the first. validation: loss on held-out pictures. drift: how far ordinary
+    ones have changed, 0 for not at all. best, best_reason: the step that looks best so far, and why. eta: seconds left
+    or None. memory: bytes on the device or, on a CPU, of the process.
     """
 
     kind: Literal["training"] = "training"
@@ -128,6 +129,9 @@ class TrainingProgress(Event):
     steps: int
     loss: float | None = None
     validation: float | None = None
+    drift: float | None = None
+    best: int | None = None
+    best_reason: str = ""
     rate: float | None = None
     eta: float | None = None
     memory: int | None = None

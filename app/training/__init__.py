@@ -1,7 +1,7 @@
 """Training: a model's weights, LoRAs, embeddings and hypernetworks learnt from pictures, resumable to the bit."""
 
 from app.training.data import Material, read_material
-from app.training.events import Copied, Encoded, Event, Noted, Prepared, RolledBack, Stepped, Validated
+from app.training.events import Copied, Drifted, Encoded, Event, Noted, Prepared, RolledBack, Stepped, Validated
 from app.training.loop import Lesson, LoopSettings
 from app.training.objective import add_noise, denoised, masked_error, mean_squared_error, min_snr_weight, target
 from app.training.optimizers import OPTIMIZERS, make_optimizer
@@ -28,6 +28,7 @@ __all__ = [
     "OPTIMIZERS",
     "SCHEDULES",
     "Copied",
+    "Drifted",
     "Encoded",
     "Event",
     "Lesson",

@@ -45,6 +45,14 @@ class Validated:
 
 
 @dataclass(frozen=True)
+class Drifted:
+    """How far ordinary ones have moved after a step, see `drift`."""
+
+    step: int
+    drift: float
+
+
+@dataclass(frozen=True)
 class RolledBack:
     """A step gave no numbers: the run is again where its newest snapshot is, and will leave that step out."""
 
@@ -67,4 +75,4 @@ class Noted:
     text: str
 
 
-Event = Prepared | Encoded | Stepped | Validated | RolledBack | Copied | Noted
+Event = Prepared | Encoded | Stepped | Validated | Drifted | RolledBack | Copied | Noted

@@ -20,11 +20,15 @@ from app.training.optimizers import make_optimizer
 from app.training.schedule import Schedule
 from app.training.snapshot import Snapshots
 from app.training.state import State, restored, snapshot_of
+from app.training.together import Alone, Together
 
 logger = logging.getLogger(__name__)
+ALONE = Alone()
 
 # Where gradients still overflow at this scale, they are no numbers at any.
 _LEAST_SCALE = 2.0**-10
+# A snapshot of gigabytes takes a while: at least so many times that long is learnt in between.
+_REST = 10
 
 
 class Lesson(Protocol):
@@ -45,10 +49,10 @@ class LoopSettings:
     """steps: in all. rate: peak learning rate, shaped by `schedule`. clip: largest gradient norm, 0: none.
 
     average: decay of the moving average of the weights, 0: none; it warms up as (1 + n) / (10 + n).
-    every: seconds between snapshots. accumulation: parts whose mean gradient makes a step. optimizer: of `OPTIMIZERS`.
-    factors: of the rate, by parameter. half: the lesson computes in fp16, whose gradients are scaled.
-    patience: how often numbers that are none may occur; each time the run goes back to its newest snapshot and leaves
-    that step's pictures out.
+    every: seconds between snapshots, more where writing one takes long; 0: after each step.
+    accumulation: parts whose mean gradient makes a step. optimizer: of `OPTIMIZERS`. factors: of the rate, by name.
+    half: the lesson computes in fp16, whose gradients are scaled. patience: how often numbers that are none may occur;
+    each time the run goes back to its newest snapshot and leaves that step's pictures out.
     """
 
     steps: int
@@ -90,20 +94,23 @@ def run(
     should_stop: Callable[[], bool] = lambda: False,
     after_step: AfterStep = lambda state: None,
     rolled_back: Callable[[int, str], None] = lambda step, cause: None,
+    together: Together = ALONE,
 ) -> State:
     """Trains to settings.steps (or to `until`, or until should_stop()), resuming from the newest snapshot.
 
     report(step, loss, rate): after each step. facts: kept in every snapshot. after_step: with weights and averages as
     they are then, before a snapshot of them is written. rolled_back(step, cause): told where a step is left out.
+    together: whom a step's parts are shared with; the first one alone reports, writes and is asked whether to stop.
     Raises TrainingProblem when losses or gradients are no numbers more often than patience allows; snapshots stay.
     """
     parameters = dict(lesson.parameters())
     optimizer, scaler = _begin(parameters, settings)
     state = restored(parameters, optimizer, scaler, snapshots, averaged=settings.average > 0)
     last = settings.steps if until is None else min(until, settings.steps)
-    if settings.patience and state.step == 0 and last > 0:
+    leads = together.rank == 0
+    if leads and settings.patience and state.step == 0 and last > 0:
         snapshots.save(snapshot_of(state, parameters, optimizer, scaler, facts))
-    saved = time.monotonic()
+    saved, rest = time.monotonic(), settings.every
     while state.step < last:
         rate = settings.rate * settings.schedule(state.step)
         for group in optimizer.param_groups:
@@ -111,7 +118,7 @@ def run(
         loss = 0.0
         if state.step not in state.skipped:
             try:
-                loss = _step(lesson, settings, parameters, optimizer, scaler, state.step)
+                loss = _step(lesson, settings, parameters, optimizer, scaler, state.step, together)
             except _NotFinite as problem:
                 cause = f"The {problem.what} of step {state.step + 1} is {problem.value}."
                 if len(state.skipped) >= settings.patience:
@@ -121,7 +128,8 @@ def run(
                         hint="Take a lower learning rate; the run goes on from its newest snapshot.",
                     ) from problem
                 logger.warning("%s The run goes back to its newest snapshot and leaves that step out.", cause)
-                rolled_back(state.step + 1, cause)
+                if leads:
+                    rolled_back(state.step + 1, cause)
                 skipped = (*state.skipped, state.step)
                 optimizer, scaler = _begin(parameters, settings)
                 state = restored(parameters, optimizer, scaler, snapshots, averaged=settings.average > 0)
@@ -132,12 +140,15 @@ def run(
         else:
             loss = math.nan
             state.step += 1
-        report(state.step, loss, rate)
-        after_step(state)
-        stopping = should_stop()
-        if time.monotonic() - saved >= settings.every or state.step == last or stopping:
+        if leads:
+            report(state.step, loss, rate)
+            after_step(state)
+        stopping = bool(together.total(leads and should_stop()))
+        began = time.monotonic()
+        if leads and (began - saved >= rest or state.step == last or stopping):
             snapshots.save(snapshot_of(state, parameters, optimizer, scaler, facts))
             saved = time.monotonic()
+            rest = settings.every and max(settings.every, _REST * (saved - began))
         if stopping:
             break
     return state
@@ -164,17 +175,21 @@ def _step(
     optimizer: torch.optim.Optimizer,
     scaler: torch.amp.GradScaler | None,
     step: int,
+    together: Together,
 ) -> float:
     """One optimiser step; returns its loss. Raises _NotFinite before weights that are no numbers could come about."""
     optimizer.zero_grad(set_to_none=True)
     total = 0.0
-    for part in range(settings.accumulation):
+    for part in range(together.rank, settings.accumulation, together.size):
         loss = lesson.loss(step * settings.accumulation + part) / settings.accumulation
-        value = loss.item()
-        if not math.isfinite(value):
-            raise _NotFinite("loss", value * settings.accumulation)
-        total += value
+        total += loss.item()
+        if not math.isfinite(total):
+            break
         (scaler.scale(loss) if scaler else loss).backward()
+    total = together.total(total)
+    if not math.isfinite(total):
+        raise _NotFinite("loss", total)
+    together.add(parameters)
     if scaler:
         scaler.unscale_(optimizer)
     norm = torch.nn.utils.clip_grad_norm_(parameters.values(), settings.clip or math.inf).item()

@@ -29,8 +29,8 @@ _ARCHITECTURE_ENDS: Mapping[str, str] = {
 def metadata_of(
     request: TrainingRequest, model: LoadedModel, material: Material, plan: TrainingPlan, steps: int
 ) -> dict[str, str]:
-    """All of it. steps: done when the file is written. Reads the base file whole for its hashes."""
-    return {**_modelspec(request, model), **_kohya(request, model, material, plan, steps), **_base(model)}
+    """All of it but `base_facts`. steps: done when the file is written."""
+    return {**_modelspec(request, model), **_kohya(request, model, material, plan, steps)}
 
 
 def _modelspec(request: TrainingRequest, model: LoadedModel) -> dict[str, str]:
@@ -139,8 +139,8 @@ def _by_folder(material: Material) -> dict[str, tuple[int, int, dict[str, int]]]
     return {name: (repeats, count, dict(tags)) for name, (repeats, count, tags) in found.items()}
 
 
-def _base(model: LoadedModel) -> dict[str, str]:
-    """Which checkpoint and VAE it was trained on."""
+def base_facts(model: LoadedModel) -> dict[str, str]:
+    """Which checkpoint and VAE it was trained on. Reads the base file whole for its hashes."""
     told: dict[str, str] = {}
     for word, identity in (("sd_model", model.file), ("vae", model.vae.file)):
         path = Path(identity.path) if identity is not None else None

@@ -17,6 +17,7 @@ from app.models import SDXL_REFINER, LoadedModel
 from app.schema.errors import TrainingProblem
 from app.schema.training import TrainingRequest
 from app.training.data import Material, class_captions, deal_of, read_material, word_of
+from app.training.packages import require_accelerate, require_tensorboard
 from app.training.room import Room, room_of
 from app.training.sample_prompts import sample_requests
 from app.training.schedule import Stretch, read_rates
@@ -79,6 +80,7 @@ def plan_of(
     rates = rates_of(request)
     steps = rates[-1].until
     _require_words(request)
+    _require_means(request)
     sample_requests(request, word_of(request))
     if check_class and request.prior == "pictures" and not material.class_pictures and _has_prior(request):
         raise TrainingProblem(
@@ -145,6 +147,20 @@ def _require_words(request: TrainingRequest) -> None:
             f"'{request.name}' is no name for a file.",
             field="name",
             hint='Leave out / \\ : * ? " < > | and a leading dot.',
+        )
+
+
+def _require_means(request: TrainingRequest) -> None:
+    """Raises TrainingProblem for packages that are missing, and cards without work."""
+    if request.tensorboard:
+        require_tensorboard()
+    if request.cards > 1:
+        require_accelerate()
+    if request.cards > request.accumulation:
+        raise TrainingProblem(
+            f"{request.cards} graphics cards share the batches of a step, and there are {request.accumulation}.",
+            field="accumulation",
+            hint=f"Take {request.cards} batches a step, or a multiple of that.",
         )
 
 

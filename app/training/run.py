@@ -19,9 +19,9 @@ from typing import Any, Protocol
 
 from app.files.run_folder import RunFolder, Wish
 from app.files.run_log import RunLog
+from app.files.trained_file import placed
 from app.schema.errors import DiskFull, EaselError, UnexpectedFailure
 from app.schema.training_run import TrainingRun
-from app.training.placing import placed
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +74,14 @@ def carry_out(path: Path, trainer: Trainer) -> int:
         lock.release()
 
 
+def help_out(path: Path, trainer: Trainer) -> int:
+    """The work of a process that helps the one which carries the folder out; it tells nothing and writes nothing."""
+    folder = RunFolder(path)
+    with _signals():  # whoever is asked to end is the first one; it takes the others with it
+        trainer(folder.run(), folder, lambda kind, **values: None, lambda: "go")
+    return DONE
+
+
 def _carried_out(run: TrainingRun, folder: RunFolder, log: RunLog, trainer: Trainer) -> int:
     require_room(folder.path, LEAST_ROOM)
     if folder.wished() == "pause":
@@ -84,7 +92,7 @@ def _carried_out(run: TrainingRun, folder: RunFolder, log: RunLog, trainer: Trai
     if made is None:
         log.tell("paused")
         return PAUSED
-    path = placed(made, run, _newest_sample(folder))
+    path = placed(made, run, folder.sample_of(), folder.results().values())
     log.tell("made", path=str(path))
     log.tell("done")
     return DONE
@@ -137,7 +145,3 @@ def _signals() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _newest_sample(folder: RunFolder) -> Path | None:
-    return max(folder.samples.glob("*.png"), default=None, key=lambda path: path.name)

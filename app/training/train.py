@@ -5,38 +5,36 @@ Knows the order of things; the loop, the lesson, the target and the data each do
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from app.language import Tokenizer
 from app.models import LoadedModel
 from app.schema.training import TrainingRequest
+from app.training.after_step import OUTBOX, AfterStep, DrawSamples, Report
 from app.training.data import Material, Placed, caption_of, class_captions, deal_of, read_material
-from app.training.events import Copied, Encoded, Event, Noted, Prepared, RolledBack, Stepped, Validated
+from app.training.events import Encoded, Event, Noted, Prepared, RolledBack
 from app.training.latents import LatentStore, encode_pictures
 from app.training.lesson import DiffusionLesson, LessonSettings, Pictures
-from app.training.loop import LoopSettings, run
-from app.training.metadata import metadata_of
-from app.training.plan import TrainingPlan, in_steps, plan_of, rates_of
+from app.training.loop import ALONE, LoopSettings, run
+from app.training.measures import MEASURED, Measures
+from app.training.plan import in_steps, plan_of, rates_of
 from app.training.precision import as_for_drawing, autocast_dtype, made_ready
 from app.training.schedule import SCHEDULES, rate_at, with_warm_up
 from app.training.snapshot import Snapshot, Snapshots
-from app.training.state import State
 from app.training.targets import Target, make_target
 from app.training.texts import Texts
+from app.training.together import Together
 
 PATIENCE = 3
-VALIDATE_EVERY = 100
-SNAPSHOTS, OUTBOX, COPIES, LATENTS = "snapshots", "outbox", "copies", "latents"
+SNAPSHOTS, LATENTS = "snapshots", "latents"
 
-Report = Callable[[Event], None]
-DrawSamples = Callable[[int, Target], None]
+
+def _say_nothing(event: Event) -> None:
+    """The report of processes that help the first one."""
 
 
 class _Stopped(Exception):
@@ -51,14 +49,18 @@ def train(
     report: Report = lambda event: None,
     should_stop: Callable[[], bool] = lambda: False,
     draw_samples: DrawSamples | None = None,
+    together: Together = ALONE,
 ) -> Path | None:
     """Trains, or goes on from the folder's newest snapshot, and returns the file in folder/outbox; None when stopped.
 
     model: loaded as `precision_to_load` says, without networks; it is given back as it was. draw_samples(step, target):
     called before the first step and every `sample_every` steps, with the weights that would be exported then in their
     places; it may draw with the model and `target.vocabularies()`. The number of threads is that of the first start.
+    together: with whom; of several processes each calls this, and only the first reports, writes and returns the file.
     Raises TrainingProblem, DiskFull, CannotWrite; snapshots stay.
     """
+    if together.rank:
+        report, draw_samples = _say_nothing, None
     material = read_material(request)
     request = in_steps(request, material)
     plan = plan_of(request, material, model, folder, check_class=True)
@@ -73,107 +75,24 @@ def train(
         target = make_target(request, model, tokenizer)
         try:
             store = LatentStore(folder / LATENTS, f"{model.vae.file or model.file}/{model.vae.dtype}")
-            lesson, held_out = _lesson(request, model, target, material, tokenizer, store, report, should_stop)
-            return _learn(
-                _Run(request, model, folder, material, plan, target, lesson, held_out, report, draw_samples),
-                snapshots,
-                facts,
-                should_stop,
-            )
+            with together.first():
+                lesson, held_out = _lesson(request, model, target, material, tokenizer, store, report, should_stop)
+            measures = Measures(request, model, target, lesson, material, held_out, facts)
+            this = AfterStep(request, model, folder, material, plan, target, measures, lesson, report, draw_samples)
+            return _learn(this, snapshots, facts, should_stop, together)
         except _Stopped:
             return None
         finally:
             target.detach()
 
 
-class _Run:
-    """What happens after steps of one training: samples, validation, copies; and its end."""
-
-    def __init__(
-        self,
-        request: TrainingRequest,
-        model: LoadedModel,
-        folder: Path,
-        material: Material,
-        plan: TrainingPlan,
-        target: Target,
-        lesson: DiffusionLesson,
-        held_out: Pictures | None,
-        report: Report,
-        draw_samples: DrawSamples | None,
-    ) -> None:
-        self.request = request
-        self.model = model
-        self.folder = folder
-        self.material = material
-        self.plan = plan
-        self.target = target
-        self.lesson = lesson
-        self.held_out = held_out
-        self.report = report
-        self.draw_samples = draw_samples
-        self._began = time.monotonic()
-
-    def begin(self) -> None:
-        """The clock of the next step runs from here."""
-        self._began = time.monotonic()
-
-    def stepped(self, step: int, loss: float, rate: float) -> None:
-        """Tells of a step."""
-        now = time.monotonic()
-        epoch = (step * self.request.accumulation - 1) // self.plan.batches_per_epoch + 1
-        self.report(Stepped(step, self.plan.steps, epoch, loss, rate, now - self._began))
-        self._began = now
-
-    def after(self, state: State) -> None:
-        """Validation, samples and copies, where they are due; none of them changes what is learnt."""
-        request, last = self.request, state.step == self.plan.steps
-        self.target.begin(None)
-        every = request.sample_every or VALIDATE_EVERY
-        if self.held_out is not None and (state.step % every == 0 or last):
-            with averaged(self.target, state):
-                self.report(Validated(state.step, self.lesson.validation(self.held_out)))
-        if self.draw_samples and request.sample_every and (state.step % request.sample_every == 0 or last):
-            with averaged(self.target, state), as_for_drawing(self.model):
-                self.draw_samples(state.step, self.target)
-        if request.save_every and state.step % request.save_every == 0 and not last:
-            name = f"{request.name}-{state.step:06d}{self.target.suffix}"
-            self.report(Copied(state.step, self.export(self.folder / COPIES / name, state)))
-            copies = sorted((self.folder / COPIES).glob(f"*-??????{self.target.suffix}"))
-            for older in copies[: -request.keep_copies]:
-                older.unlink(missing_ok=True)
-        self.begin()
-
-    def export(self, path: Path, state: State) -> Path:
-        """The file as it is after a step: averaged where an average is kept."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        told = metadata_of(self.request, self.model, self.material, self.plan, state.step)
-        with averaged(self.target, state):
-            return self.target.export(path, told)
-
-
-@contextmanager
-def averaged(target: Target, state: State) -> Iterator[None]:
-    """Inside, the parameters are their averages, where a run keeps some; afterwards what they were, to the bit."""
-    if not state.average:
-        yield
-        return
-    parameters = target.parameters()
-    raw = {name: tensor.detach().clone() for name, tensor in parameters.items()}
-    _put(parameters, state.average)
-    try:
-        yield
-    finally:
-        _put(parameters, raw)
-
-
-@torch.no_grad()
-def _put(parameters: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:
-    for name, tensor in parameters.items():
-        tensor.copy_(values[name])
-
-
-def _learn(this: _Run, snapshots: Snapshots, facts: dict[str, Any], should_stop: Callable[[], bool]) -> Path | None:
+def _learn(
+    this: AfterStep,
+    snapshots: Snapshots,
+    facts: dict[str, Any],
+    should_stop: Callable[[], bool],
+    together: Together,
+) -> Path | None:
     settings = _settings(this.request, this.target, autocast_dtype(this.request.precision, this.model.device))
     if this.draw_samples and this.request.sample_every and snapshots.newest() is None:
         with as_for_drawing(this.model):
@@ -188,9 +107,13 @@ def _learn(this: _Run, snapshots: Snapshots, facts: dict[str, Any], should_stop:
         should_stop=should_stop,
         after_step=this.after,
         rolled_back=lambda step, cause: this.report(RolledBack(step, cause)),
+        together=together,
     )
-    if state.step < settings.steps:
+    if state.step < settings.steps or together.rank:
         return None
+    best = this.measures.best()
+    if best is not None and best.step != state.step:
+        this.report(Noted(f"Step {best.step} looks better than the last. {best.reason}"))
     return this.export(this.folder / OUTBOX / f"{this.request.name}{this.target.suffix}", state)
 
 
@@ -280,6 +203,7 @@ def _facts(
     if before is None or "request" not in before.facts:
         return facts
     facts["threads"] = before.facts.get("threads", facts["threads"])
+    facts[MEASURED] = before.facts.get(MEASURED, [])
     torch.set_num_threads(facts["threads"])
     changed = [name for name, value in told.items() if before.facts["request"].get(name) != value]
     if changed:

@@ -23,11 +23,14 @@ from app.schema.training import TrainingRequest
 from app.schema.training_run import TrainingRun
 from app.training.data import read_material, word_of
 from app.training.drawing import draw_picture
-from app.training.events import Copied, Encoded, Event, Noted, Prepared, RolledBack, Stepped, Validated
+from app.training.events import Copied, Drifted, Encoded, Event, Noted, Prepared, RolledBack, Stepped, Validated
+from app.training.loop import ALONE
 from app.training.precision import autocast_dtype, precision_to_load
 from app.training.sample_prompts import sample_requests
 from app.training.snapshot import Snapshots
 from app.training.targets import Target, make_target
+from app.training.tensorboard import TensorBoardLog
+from app.training.together import Together
 from app.training.train import train
 
 Tell = Callable[..., None]
@@ -35,33 +38,49 @@ Wished = Callable[[], Wish]
 CLASS_STEPS = 30
 
 
-def train_run(run: TrainingRun, folder: RunFolder, tell: Tell, wished: Wished) -> Path | None:
-    """See `run.Trainer`."""
+def train_run(
+    run: TrainingRun, folder: RunFolder, tell: Tell, wished: Wished, together: Together = ALONE
+) -> Path | None:
+    """See `run.Trainer`. together: with whom the work is shared."""
     torch.set_num_threads(run.threads)
     request = run.request
     samples = sample_requests(request, word_of(request)) if request.sample_every and not run.untrained else ()
     tell("phase", text="Loading the model")
-    model = load_model(run)
+    model = load_model(run, together.device)
     if run.untrained:
         return untrained(request, model, folder)
-    ready = with_class_pictures(request, model, folder, tell, wished)
+    with together.first():
+        ready = with_class_pictures(request, model, folder, tell, wished)
     if ready is None:
         return None
     request = ready
     recorder = _Recorder(tell, model.device)
+    board = TensorBoardLog(folder.tensorboard) if request.tensorboard and not together.rank else None
+
+    def report(event: Event) -> None:
+        recorder(event)
+        if board is not None:
+            board(event)
 
     def draw_samples(step: int, target: Target) -> None:
-        draw_all(samples, step, target, model, request, folder, tell)
+        for number, path in enumerate(draw_all(samples, step, target, model, request, folder, tell)):
+            if board is not None:
+                board.sample(number, path, step)
 
-    made = train(
-        request,
-        model,
-        folder.path,
-        report=recorder,
-        should_stop=lambda: wished() != "go",
-        draw_samples=draw_samples if samples else None,
-    )
-    if made is not None or wished() != "stop":
+    try:
+        made = train(
+            request,
+            model,
+            folder.path,
+            report=report,
+            should_stop=lambda: wished() != "go",
+            draw_samples=draw_samples if samples else None,
+            together=together,
+        )
+    finally:
+        if board is not None:
+            board.close()
+    if made is not None or wished() != "stop" or together.rank:
         return made
     return _ended_early(request, model, folder)
 
@@ -85,9 +104,12 @@ def untrained(request: TrainingRequest, model: LoadedModel, folder: RunFolder) -
         target.detach()
 
 
-def load_model(run: TrainingRun) -> LoadedModel:
-    """The run's checkpoint with its VAE. Raises ModelNotFound, ModelChanged, and what the loader raises."""
-    device = choose_device(run.device or None)
+def load_model(run: TrainingRun, device: torch.device | None = None) -> LoadedModel:
+    """The run's checkpoint with its VAE. device: None: the run's own.
+
+    Raises ModelNotFound, ModelChanged, and what the loader raises.
+    """
+    device = device or choose_device(run.device or None)
     for file, field in ((run.checkpoint, "checkpoint"), (run.vae, "vae")):
         if file is None:
             continue
@@ -156,9 +178,10 @@ def draw_all(
     request: TrainingRequest,
     folder: RunFolder,
     tell: Tell,
-) -> None:
+) -> list[Path]:
     """The sample pictures of a step; those that are there already, from before a kill, are left as they are."""
     target.begin(None)
+    drawn = []
     for number, wanted in enumerate(samples):
         path = folder.samples / f"{step:06d}-{number:02d}.png"
         if not path.exists():
@@ -166,6 +189,8 @@ def draw_all(
             half = autocast_dtype(request.precision, model.device)
             write_whole(path, draw_picture(model, wanted, target.vocabularies(), half))
         tell("sample", step=step, name=path.name, prompt=wanted.prompt)
+        drawn.append(path)
+    return drawn
 
 
 class _Recorder:
@@ -196,6 +221,8 @@ class _Recorder:
                 )
             case Validated(step, loss):
                 self._tell("validation", step=step, loss=loss)
+            case Drifted(step, drift):
+                self._tell("drift", step=step, drift=drift)
             case RolledBack(step, cause):
                 self._tell("notice", code="rolled_back", text=f"{cause} The run goes back to its last snapshot.")
             case Copied(step, path):

@@ -60,6 +60,7 @@ _SCRIPTS = (
     "extensions_tab.js",
     "train_curve.js",
     "train_data.js",
+    "train_meter.js",
     "train.js",
     "start.js",
 )

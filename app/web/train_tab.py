@@ -27,14 +27,46 @@ class Group(NamedTuple):
 
 
 GROUPS = (
-    Group("what", ("name", "checkpoint", "data", "trigger", "class_words", "prior", "class_data", "class_pictures")),
+    Group(
+        "what",
+        (
+            "name",
+            "checkpoint",
+            "data",
+            "trigger",
+            "class_words",
+            "prior",
+            "prior_weight",
+            "class_data",
+            "class_pictures",
+        ),
+    ),
+    Group(
+        "data",
+        (
+            "buckets",
+            "upscale",
+            "flip",
+            "masked_loss",
+            "shuffle_captions",
+            "keep_parts",
+            "drop_parts",
+            "drop_captions",
+            "template",
+        ),
+    ),
     Group(
         "how",
         (
             "steps",
+            "epochs",
             "learning_rate",
             "text_encoder_rate",
+            "schedule",
+            "warm_up",
+            "optimizer",
             "batch_size",
+            "accumulation",
             "width",
             "height",
             "rank",
@@ -49,7 +81,7 @@ GROUPS = (
             "gradient_checkpointing",
         ),
     ),
-    Group("watch", ("sample_prompts", "sample_every", "save_every", "validation_share")),
+    Group("watch", ("sample_prompts", "sample_every", "save_every", "keep_copies", "validation_share")),
 )
 """The fields that matter; all others are folded away."""
 FIELDS_OF: dict[str, tuple[str, ...]] = {
@@ -77,7 +109,7 @@ FIELDS_OF: dict[str, tuple[str, ...]] = {
 """Fields that only some methods read."""
 _HIDDEN = frozenset({"method"})
 _LONG = frozenset({"sample_prompts"})
-_WIDE = frozenset({"data", "class_data", "template", "comment", "sample_prompts"})
+_WIDE = frozenset({"data", "prior", "class_data", "template", "comment", "sample_prompts"})
 ACTIVATIONS = ("linear", "relu", "leakyrelu", "elu", "swish", "tanh", "sigmoid", "softsign")
 _WORDS = {
     "dreambooth": "DreamBooth: a whole checkpoint",

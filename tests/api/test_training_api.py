@@ -66,6 +66,38 @@ def test_a_training_is_submitted_followed_and_done(site: TrainingSite, client: T
     assert client.get(f"/api/training/{id}").status_code == 404
 
 
+def test_the_step_that_looks_best_is_named_and_its_file_taken(
+    server: Server, site: TrainingSite, client: TestClient, data: Path
+) -> None:
+    id = client.post("/api/training", json=asked(data, steps=40, sample_every=10)).json()["id"]
+    over(client, id)
+    told = client.get(f"/api/training/{id}/curve").json()
+    assert told["validation"] == [[10, 11], [20, 1], [30, 11], [40, 21]]
+    assert told["drift"] == [[10, 0.1], [20, 0.2], [30, 0.3], [40, 0.4]]
+    assert told["best"] == {"step": 20, "reason": "The loss on held-out pictures is lowest there (1)."}
+    assert (told["files"], told["taken"]) == ([20], None)
+    made = server.folders.loras[0] / "mine.safetensors"
+    last = made.read_bytes()
+    assert client.post(f"/api/training/{id}/take", json={"step": 20}).status_code == 200
+    assert made.read_bytes().endswith(b"best")
+    assert client.get(f"/api/training/{id}/curve").json()["taken"] == 20
+    client.post(f"/api/training/{id}/take", json={"step": None})
+    assert made.read_bytes() == last
+    refused = client.post(f"/api/training/{id}/take", json={"step": 3})
+    assert (refused.status_code, "There are 20." in refused.text) == (422, True)
+
+
+def test_a_kohya_toml_becomes_fields(site: TrainingSite, client: TestClient) -> None:
+    text = 'train_data_dir = "dogs"\noutput_name = "dog"\nnetwork_dim = 4\nmax_train_epochs = 5\nip_noise_gamma = 1\n'
+    told = client.post("/api/training/toml", json=text).json()
+    assert told["left_out"] == ["ip_noise_gamma"]
+    assert {name: told["fields"][name] for name in ("data", "name", "rank", "epochs", "method")} == {
+        "data": "dogs", "name": "dog", "rank": 4, "epochs": 5, "method": "lora",
+    }  # fmt: skip
+    refused = client.post("/api/training/toml", json="no toml at all")
+    assert (refused.status_code, "is no TOML" in refused.text) == (422, True)
+
+
 def test_a_training_is_paused_goes_on_is_stopped_and_cancelled(
     site: TrainingSite, client: TestClient, data: Path
 ) -> None:

@@ -22,6 +22,7 @@ from app.schema.training_run import TrainingRun
 from app.training.run import BUSY, carry_out
 
 EVERY = 7
+BEST = 20
 PAUSE = float(os.environ.get("FAKE_TRAINING_PAUSE", "0.002"))
 
 
@@ -43,6 +44,10 @@ def train(run: TrainingRun, folder: RunFolder, tell: Callable[..., None], wished
             name = f"{step:06d}-00.png"
             Image.new("RGB", (64, 64), (step % 256, 90, 160)).save(folder.samples / name)
             tell("sample", step=step, name=name, prompt="a picture of sks")
+            tell("validation", step=step, loss=1 + abs(step - BEST))
+            tell("drift", step=step, drift=step / 100)
+            if step == BEST:
+                write_whole(folder.best / f"{request.name}-{step:06d}.safetensors", f"{chain} best".encode())
         wish = wished()
         if step % EVERY == 0 or wish != "go" or step == request.steps:
             write_whole(state, json.dumps([step, chain]).encode())

@@ -14,10 +14,12 @@ import torch
 from app.files.model_file import Identity
 from app.files.run_folder import RunFolder
 from app.files.run_log import RunLog, loss_curve, read_log
+from app.files.taking import take_step
 from app.schema.errors import NewerVersion, TrainingBusy, TrainingProblem
 from app.schema.request import FileIdentity
 from app.schema.training import TrainingRequest
 from app.schema.training_run import TrainingRun
+from app.training.__main__ import main
 from app.training.run import BUSY, DONE, FAILED, PAUSED, carry_out
 from app.training.trainer import train_run
 from tests.models.checkpoints import write_tiny_checkpoint
@@ -191,6 +193,31 @@ def test_a_file_of_the_same_name_is_replaced_only_where_that_is_allowed(makes: M
     assert made.is_file()
     assert carry_out(folder.path, train) == DONE  # once more: it finds its own file
     assert sorted(path.name for path in there.parent.glob("*.safetensors")) == ["run-2.safetensors", "run.safetensors"]
+
+
+def test_the_best_steps_file_takes_the_last_ones_place_and_gives_it_back(
+    makes: Makes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = makes(steps=40, sample_every=10)
+    with pytest.raises(TrainingProblem, match="not come to its end"):
+        take_step(folder, 20)
+    assert carry_out(folder.path, train) == DONE
+    made, preview = tmp_path / "models" / "run.safetensors", tmp_path / "models" / "run.png"
+    last = made.read_bytes()
+    assert main([str(folder.path), "--take", "best"]) == 0
+    assert capsys.readouterr().out.strip() == str(made)
+    assert made.read_bytes() == (folder.best / "thing-000020.safetensors").read_bytes() != last
+    assert preview.read_bytes() == (folder.samples / "000020-00.png").read_bytes()
+    assert folder.taken() == 20
+    preview.write_bytes(b"a picture that the user chose")
+    assert main([str(folder.path), "--take", "last"]) == 0
+    assert (made.read_bytes(), folder.taken()) == (last, None)
+    assert preview.read_bytes() == b"a picture that the user chose"
+    assert main([str(folder.path), "--take", "7"]) == FAILED
+    assert "No file of step 7 was kept. There are 20." in capsys.readouterr().err
+    made.write_bytes(b"somebody else's")
+    assert take_step(folder, 20).name == "run-2.safetensors"
+    assert made.read_bytes() == b"somebody else's"
 
 
 def test_a_folder_that_is_none_and_one_of_a_newer_program_are_refused(makes: Makes, tmp_path: Path) -> None:

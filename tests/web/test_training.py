@@ -82,6 +82,14 @@ def test_from_a_folder_of_pictures_to_a_file_that_the_prompt_names(opens: Opens,
     expect(page.locator("#train_curve path.smooth")).to_have_count(1)
     expect(page.locator("#train_curve")).to_have_attribute("aria-label", re.compile("at step 30 of 30"))
     assert page.evaluate("document.querySelector('#train_samples img').naturalWidth") == 64
+    expect(page.locator("#train_drift_words")).to_have_text("30 %: somewhat")
+    expect(page.locator("#train_best")).to_contain_text("Best seems step 20. The loss on held-out pictures is lowest there")
+    page.get_by_role("button", name="Use the file of step 20").click()
+    expect(page.locator("#train_best")).to_contain_text("The file of step 20 is in use.")
+    page.reload()
+    train_tab(page)
+    page.get_by_role("button", name="Use the last step's file again").click()
+    expect(page.get_by_role("button", name="Use the file of step 20")).to_be_visible()
     page.get_by_role("button", name="Try it").click()
     expect(page.locator("#txt2img_prompt textarea")).to_have_value("sks dog <lora:mine:1>")
     expect(page.locator("#txt2img_prompt textarea")).to_be_visible()
@@ -156,6 +164,19 @@ def test_methods_show_their_own_fields_and_usual_values(opens: Opens) -> None:
     expect(page.locator("#train_learning_rate")).to_have_value("5e-3")
     page.set_viewport_size({"width": 390, "height": 844})
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_a_kohya_toml_fills_the_form(opens: Opens, tmp_path: Path) -> None:
+    page = opens()
+    text = 'pretrained_model_name_or_path = "/models/formula.safetensors"\ntrain_data_dir = "/dogs"\nnetwork_dim = 4\n'
+    (tmp_path / "kohya.toml").write_text(f'{text}max_train_epochs = 3\nip_noise_gamma = 1\nsample_prompts = "a dog"\n')
+    page.set_input_files("#train_toml", tmp_path / "kohya.toml")
+    expect(page.locator("#train_plan")).to_have_text(
+        "The values of kohya.toml are in the form. Left out, as nothing here does it: ip_noise_gamma."
+    )
+    for name, value in (("data", "/dogs"), ("rank", "4"), ("epochs", "3"), ("sample_prompts", "a dog")):
+        expect(page.locator(f"#train_{name}")).to_have_value(value)
+    expect(page.locator("#train_checkpoint")).to_have_value(re.compile("^formula"))
 
 
 def test_guests_are_told_that_only_the_administrator_trains(opens: Opens) -> None:

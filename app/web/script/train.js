@@ -5,8 +5,10 @@ easel.train = (() => {
   const KEY = "easel.train", OVER = ["done", "failed", "cancelled"];
   const byId = (id) => document.getElementById(`train_${id}`);
   const fields = () => [...document.querySelectorAll("#train [data-field]")];
-  let chosen = "", source = null, now = null, curve = { loss: [], validation: [], steps: 1 }, families = {}, drawing = 0;
+  let chosen = "", source = null, now = null, curve = nothing(), families = {}, drawing = 0;
 
+  // What the curve and the meter show of a training that has told nothing yet.
+  function nothing() { return { loss: [], validation: [], drift: [], best: null, files: [], taken: null, steps: 1 }; }
   const numbers = (text) => text.split(",").map((part) => part.trim()).filter(Boolean).map(Number);
   const READ = {
     text: (input) => input.value, int: (input) => Number(input.value), float: (input) => Number(input.value), bool: (input) => input.checked,
@@ -19,19 +21,28 @@ easel.train = (() => {
   }
   function fill(wanted) {
     if (wanted.method) document.querySelector(`#train_methods [value="${CSS.escape(wanted.method)}"]`).checked = true;
+    const missing = [];
     for (const input of fields()) {
       const value = wanted[input.dataset.field];
       if (value === undefined) continue;
+      const offered = input.tagName === "SELECT" ? [...input.options].map((option) => option.value) : [];
+      const found = input.dataset.models ? offered.find((title) => title === value || stem(title) === stem(String(value))) : value;
       if (input.dataset.type === "bool") input.checked = Boolean(value);
-      else if (input.tagName === "SELECT" && ![...input.options].some((option) => option.value === value)) continue;
-      else input.value = value === null ? "" : Array.isArray(value) ? value.join(", ") : value;
+      else if (input.tagName !== "SELECT") input.value = value === null ? "" : Array.isArray(value) ? value.join(", ") : value;
+      else if (found !== undefined && offered.includes(String(found))) input.value = found;
+      else if (value) missing.push(String(value));
     }
     dress();
+    return missing;
   }
+  const stem = (title) => title.replace(/ \[\w+\]$/, "").replace(/\.\w+$/, "").split("/").at(-1);
   function dress() {
     for (const field of document.querySelectorAll("#train [data-methods]")) field.hidden = !field.dataset.methods.split(" ").includes(method());
     const unused = { prior: method() === "textual_inversion", trigger: method() === "textual_inversion" };
     unused.class_data = unused.class_pictures = unused.prior || byId("prior").value !== "pictures";
+    unused.prior_weight = unused.prior || byId("prior").value === "none";
+    unused.keep_parts = !byId("shuffle_captions").checked && !Number(byId("drop_parts").value);
+    unused.keep_copies = !Number(byId("save_every").value);
     for (const [name, off] of Object.entries(unused)) byId(name).closest("label").toggleAttribute("data-unused", off);
   }
   function keep() {
@@ -107,7 +118,32 @@ easel.train = (() => {
     if (progress.loss !== null && progress.step && (!last || progress.step > last[0])) curve.loss.push([progress.step, progress.loss, progress.rate ?? 0]);
     if (progress.validation !== null && curve.validation.at(-1)?.[1] !== progress.validation) curve.validation.push([progress.step, progress.validation]);
     curve.steps = progress.steps || curve.steps;
+    if (progress.drift !== null && progress.drift !== undefined) curve.drift.push([progress.step, progress.drift]);
+    if (progress.best) curve.best = { step: progress.best, reason: progress.best_reason };
+    meter();
     if (!drawing) drawing = requestAnimationFrame(() => { drawing = 0; easel.trainCurve.draw(byId("curve"), curve); });
+  }
+  function meter() {
+    const last = curve.loss.at(-1)?.[0] ?? 0;
+    easel.trainMeter.show({ ...curve, drift: curve.drift.at(-1)?.[1] ?? null, over: now.state === "done", last });
+  }
+  async function takeStep(step) {
+    try {
+      await ask(`api/training/${chosen}/take`, { method: "POST", body: { step } });
+      curve.taken = step;
+      meter();
+    } catch (problem) { notice(problem.message); }
+  }
+  async function toml([file]) {
+    if (!file) return;
+    clear();
+    try {
+      const { fields: read, left_out: leftOut } = await send("api/training/toml", await file.text());
+      const missing = fill(read);
+      keep();
+      byId("plan").textContent = [`The values of ${file.name} are in the form.`, missing.length && `Not here: ${missing.join(", ")}.`, leftOut.length && `Left out, as nothing here does it: ${leftOut.join(", ")}.`].filter(Boolean).join(" ");
+    } catch (problem) { fail(problem); }
+    byId("toml").value = "";
   }
   function buttons() {
     const over = OVER.includes(now.state), resting = now.live === "paused" || (now.wish === "pause" && now.state === "paused");
@@ -225,6 +261,9 @@ easel.train = (() => {
     byId("checkpoint").addEventListener("change", preset);
     byId("preset").addEventListener("click", preset);
     byId("check").addEventListener("click", check);
+    byId("toml").addEventListener("change", ({ target }) => toml(target.files));
+    byId("take").addEventListener("click", ({ target }) => takeStep(Number(target.dataset.step)));
+    byId("take_last").addEventListener("click", () => takeStep(null));
     byId("look").addEventListener("click", look);
     byId("choice").addEventListener("change", ({ target }) => choose(target.value));
     byId("actions").addEventListener("click", ({ target }) => target.dataset.ask && press(target.dataset.ask));

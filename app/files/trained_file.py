@@ -1,4 +1,4 @@
-"""Placing: a training's file goes from the outbox to its model folder, whole, with preview and sidecar.
+"""TrainedFile: a training's file goes from its run folder to its model folder, whole, with preview and sidecar.
 
 Does the same once more without harm: a run that was killed in between finds its own file there and is content.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Iterable, Set
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,26 +22,36 @@ _SIDE_BY_SIDE = ("textual_inversion", "hypernetwork")
 _MOST_NAMES = 1000
 
 
-def placed(made: Path, run: TrainingRun, sample: Path | None) -> Path:
+def placed(made: Path, run: TrainingRun, sample: Path | None, others: Iterable[Path] = ()) -> Path:
     """Where the file is now. sample: becomes its preview where it has none. Raises DiskFull, CannotWrite.
 
-    A file of the same name is replaced where the request allows it; else this one gets a number.
+    A file of the same name is replaced where the request allows it, or where it is one of `others`, of the same run;
+    else this one gets a number.
     """
-    path = _moved(made, run)
+    path = _moved(made, run, {sha256_of(other) for other in others})
     base = path.with_suffix("")
+    middle = ".preview" if run.request.method in _SIDE_BY_SIDE else ""
+    preview = base.with_name(f"{base.name}{middle}.png")
     shows = any(
         base.with_name(f"{base.name}{middle}{end}").exists() for middle in ("", ".preview") for end in PREVIEW_ENDINGS
     )
-    if sample is not None and not shows:
-        middle = ".preview" if run.request.method in _SIDE_BY_SIDE else ""
-        write_whole(base.with_name(f"{base.name}{middle}.png"), sample.read_bytes())
+    if sample is not None and (not shows or _is_a_sample(preview, sample.parent)):
+        write_whole(preview, sample.read_bytes())
     sidecar = base.with_name(f"{base.name}.json")
     if not sidecar.exists():
         write_whole(sidecar, json.dumps(_sidecar(run), ensure_ascii=False, indent=4).encode())
     return path
 
 
-def _moved(made: Path, run: TrainingRun) -> Path:
+def _is_a_sample(preview: Path, samples: Path) -> bool:
+    """Whether a preview is a picture of the same run, not one that the user chose."""
+    if not preview.is_file():
+        return False
+    shown = preview.read_bytes()
+    return any(path.stat().st_size == len(shown) and path.read_bytes() == shown for path in samples.glob("*.png"))
+
+
+def _moved(made: Path, run: TrainingRun, own: Set[str]) -> Path:
     wanted = Path(run.destination + made.suffix)
     digest = sha256_of(made)
     aside = aside_of(wanted.with_name(f"{wanted.name}.{run.id}"))
@@ -49,7 +60,7 @@ def _moved(made: Path, run: TrainingRun) -> Path:
         for path in [wanted, *(wanted.with_stem(f"{wanted.stem}-{number}") for number in range(2, _MOST_NAMES))]:
             if path.is_file() and sha256_of(path) == digest:
                 return path
-            if path.exists() and not run.request.overwrite:
+            if path.exists() and not run.request.overwrite and (not path.is_file() or sha256_of(path) not in own):
                 continue
             shutil.copyfile(made, aside)
             with aside.open("rb+") as file:
