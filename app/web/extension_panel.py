@@ -61,14 +61,15 @@ def shown_in(tab: str, models: Models) -> list[tuple[str, type[BaseModel]]]:
 
 def panel_facts(form: Form, models: Models) -> dict[str, Any]:
     """What the script must know: extension -> [DOM id of its accordion, [[field, its usual value, DOM id] ...], its
-    entry in the Script menu or ""]."""
+    entry in the Script menu or "", whether it makes its own mask]."""
     facts = {}
     for name, model in shown_in(form.tab, models):
         fields = [
             [field, model.model_fields[field].default, _id(form, name, field, control)]
             for field, control in _shown(model)
         ]
-        facts[name] = [_accordion(form, name), fields, _title(name, model) if menu_scripts(model) else ""]
+        entry = _title(name, model) if menu_scripts(model) else ""
+        facts[name] = [_accordion(form, name), fields, entry, getattr(model, "OWN_MASK", False)]
     return facts
 
 

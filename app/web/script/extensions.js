@@ -91,5 +91,10 @@
     const [accordion, fields] = easel.page().extensions[tab]?.[name] ?? [];
     return document.getElementById(fields?.find(([known]) => known === rest.at(-1))?.[2] ?? accordion ?? "");
   };
-  easel.extensions = { collected, spread, sent, elementOf };
+  // Whether a chosen extension makes its own mask, so that none need be painted.
+  function ownMask(tab) {
+    const chosen = parsed(JSON.parse(easel.memory(tab)).values?.extensions);
+    return facts(tab).some(([name, [, , , masks]]) => masks && name in chosen);
+  }
+  easel.extensions = { collected, spread, sent, elementOf, ownMask };
 })();

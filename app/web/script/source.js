@@ -228,7 +228,7 @@ easel.Source = class {
     await this.save(slot);
     const size = this.resize.by ? this.scaled().map((side) => Math.max(1, side)) : null;
     const answer = { pictures: [await this.flat(slot)], size };
-    if (slot.paints !== "mask" && slot.name !== "inpaint_sketch") return answer;
+    if ((slot.paints !== "mask" && slot.name !== "inpaint_sketch") || easel.extensions.ownMask(this.tab)) return answer;
     const inverted = easel.memory(this.tab).includes('"mask_mode":"Inpaint not masked"');
     if (!slot.layer && !inverted) return { problem: "Nothing is masked yet: paint over what is to be redrawn.", field: "mask" };
     if (!slot.layer) return answer;
