@@ -93,6 +93,21 @@ class Access:
         address = connection.client.host if connection.client else ""
         return Caller("local" if _is_loopback(address) else f"address:{address}", None, sees_all, sees_all)
 
+    def require_confirmed(self, connection: HTTPConnection, password: str) -> None:
+        """Raises Forbidden unless the caller proves again who they are: with the login's password, or, where there are
+        no logins, by asking from this very machine."""
+        caller = self.caller(connection)
+        if caller.user is not None:
+            logins = (self.page_logins, self.api_logins)
+            known = [one[caller.user] for one in logins if caller.user in one]
+            if not any(hmac.compare_digest(one.encode(), password.encode()) for one in known):
+                raise Forbidden("That is not the password of your login.", field="password")
+        elif not (self.personal and connection.client and _is_loopback(connection.client.host)):
+            raise Forbidden(
+                "Without logins this can only be done at the machine itself.",
+                hint="Open the page there under http://127.0.0.1, or start the server with --gradio-auth.",
+            )
+
     def check(self, connection: HTTPConnection, method: str) -> None:
         """Raises NotAllowed for a missing or wrong login, Forbidden for what another web page may have caused."""
         headers = connection.headers

@@ -4,6 +4,7 @@ from app.api.application import create_application
 from app.api.downloads import downloads_router
 from app.api.errors import error_of, install_error_handlers
 from app.api.events import events_router
+from app.api.extension_installing import extension_installing_router
 from app.api.extensions import extensions_router
 from app.api.extras import extras_router
 from app.api.jobs import jobs_router
@@ -23,6 +24,7 @@ __all__ = [
     "downloads_router",
     "error_of",
     "events_router",
+    "extension_installing_router",
     "extensions_router",
     "extras_router",
     "install_error_handlers",

@@ -42,12 +42,30 @@ class Choice(BaseModel):
     disable_all: Literal["none", "extra", "all"] = "none"
 
 
-def extensions_router(
-    listed: Callable[[], Sequence[Listed]], settings: Settings, models: Models = NO_MODELS
-) -> APIRouter:
-    """The routes. models: of the extensions' values.
+class Origin(Protocol):
+    """Where an extension is from."""
 
-    Installing is none of them: a folder is put into extensions/ by whoever has the machine."""
+    @property
+    def address(self) -> str: ...
+
+    @property
+    def branch(self) -> str: ...
+
+    @property
+    def commit(self) -> str: ...
+
+
+def _nowhere(folder: Path) -> Origin | None:
+    return None
+
+
+def extensions_router(
+    listed: Callable[[], Sequence[Listed]],
+    settings: Settings,
+    models: Models = NO_MODELS,
+    origin_of: Callable[[Path], Origin | None] = _nowhere,
+) -> APIRouter:
+    """The routes. models: of the extensions' values. origin_of: which repository a folder is a clone of."""
     router = APIRouter()
 
     @router.get("/api/extensions", tags=["extensions"])
@@ -57,6 +75,7 @@ def extensions_router(
         disabled = set(values.disabled_extensions)
         return {
             "may_change": caller.admin,
+            "login": caller.user is not None,
             "disable_all": values.disable_all_extensions,
             "extensions": [
                 {
@@ -66,6 +85,7 @@ def extensions_router(
                     "state": one.state,
                     "enabled": one.name not in disabled,
                     "problem": _shown(one.problem, caller),
+                    "address": _address(origin_of(one.folder)) if caller.admin and not one.built_in else "",
                 }
                 for one in listed()
             ],
@@ -84,20 +104,20 @@ def extensions_router(
 
     @router.get("/sdapi/v1/extensions", tags=["sdapi"])
     def extensions() -> list[dict[str, Any]]:
-        """Those that did not come with the program, as A1111 lists its own; nothing is known of where they are from."""
+        """Those that did not come with the program, as A1111 lists its own."""
         disabled = set(settings.values().disabled_extensions)
+        others = [(one, origin_of(one.folder)) for one in listed() if not one.built_in]
         return [
             {
                 "name": one.name,
-                "remote": "",
-                "branch": "",
-                "commit_hash": "",
+                "remote": _address(origin),
+                "branch": origin.branch if origin else "",
+                "commit_hash": origin.commit if origin else "",
                 "commit_date": 0,
-                "version": "",
+                "version": origin.commit[:8] if origin else "",
                 "enabled": one.name not in disabled,
             }
-            for one in listed()
-            if not one.built_in
+            for one, origin in others
         ]
 
     @router.get("/sdapi/v1/scripts", tags=["sdapi"])
@@ -115,6 +135,10 @@ def extensions_router(
         return list(script_items(models))
 
     return router
+
+
+def _address(origin: Origin | None) -> str:
+    return origin.address if origin else ""
 
 
 def _shown(problem: str, caller: Caller) -> str:

@@ -20,6 +20,7 @@ from app.api import (
     create_application,
     downloads_router,
     events_router,
+    extension_installing_router,
     extensions_router,
     extras_router,
     jobs_router,
@@ -44,6 +45,7 @@ logger = logging.getLogger(__name__)
 
 WARM_UP_DELAY = 4.0
 """Seconds after the page is up until torch is imported unasked; the page's own first load is over by then."""
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 PORTS_TRIED = 20
 SECRETS = {"gradio_auth", "api_auth", "gradio_auth_path"}
 
@@ -83,7 +85,8 @@ def serve(options: LaunchOptions, workshop: Workshop) -> int:
 def application(options: LaunchOptions, workshop: Workshop) -> Any:
     """The FastAPI application with what the flags ask for."""
     thumbnails = Thumbnails(workshop.folders.state / "thumbnails")
-    app = create_application(access_rules(options))
+    rules = access_rules(options)
+    app = create_application(rules)
     app.include_router(jobs_router(workshop.jobs))
     app.include_router(events_router(workshop.jobs))
     app.include_router(models_router(workshop.library, workshop.jobs, thumbnails))
@@ -95,7 +98,10 @@ def application(options: LaunchOptions, workshop: Workshop) -> Any:
     app.include_router(extras_router(workshop.extras))
     include_extension_routes(app, workshop)
     listed = partial(getattr, workshop.extensions, "extensions")
-    app.include_router(extensions_router(listed, workshop.settings, workshop.resolver.extensions))
+    installer = workshop.installer
+    installer.refusal = refusal_to_install(options)
+    app.include_router(extension_installing_router(installer, rules))
+    app.include_router(extensions_router(listed, workshop.settings, workshop.resolver.extensions, installer.origin))
     if options.api or options.nowebui:
         app.include_router(
             sdapi_router(workshop.jobs, workshop.library, workshop.settings, workshop.resolver, workshop.blobs)
@@ -126,6 +132,20 @@ def application(options: LaunchOptions, workshop: Workshop) -> Any:
             extension_failed=workshop.extensions.fail,
         )
     return app
+
+
+def refusal_to_install(options: LaunchOptions) -> str:
+    """Why this server installs no code that is sent to it, "" where it does."""
+    at_the_machine = "Put the extension's folder into extensions/ at the machine itself"
+    if options.share:
+        return f"No extension is installed while the server has a public link (--share). {at_the_machine}."
+    if options.host not in LOOPBACK and not options.enable_insecure_extension_access:
+        return (
+            "No extension is installed while other machines reach the server (--listen, --server-name). "
+            f"{at_the_machine}, or start with --enable-insecure-extension-access, which lets whoever knows the "
+            "administrator's password run code here."
+        )
+    return ""
 
 
 def include_extension_routes(app: Any, workshop: Workshop) -> None:
@@ -183,7 +203,7 @@ def access_rules(options: LaunchOptions) -> access.Access:
         page_logins=page,
         api_logins=api,
         page_served=not options.nowebui,
-        personal=options.host in ("127.0.0.1", "localhost", "::1") and not options.share,
+        personal=options.host in LOOPBACK and not options.share,
         hosts=("*.gradio.live",) if options.share else (),
         origins=options.cors_allow_origins,
     )

@@ -17,6 +17,7 @@ from app.extras import Extras, ExtrasRecords
 from app.files import VAE_APPROXIMATION, Blobs, Downloads, Folders, Images, ModelLibrary, Steps, recommended
 from app.guard import Guard
 from app.hooks import Registry
+from app.installing import Changes, Installer
 from app.jobs import (
     AddHashes,
     Bus,
@@ -61,6 +62,7 @@ class Workshop:
     downloads: Downloads
     extras: Extras
     extensions: ExtensionHost
+    installer: Installer
 
 
 @contextmanager
@@ -78,6 +80,10 @@ def open_workshop(options: LaunchOptions) -> Iterator[Workshop]:
         settings = settings_of(folders)
         library = ModelLibrary(folders, folders.state / "library.sqlite")
         closing.callback(library.close)
+        changes = Changes(folders.data / "extensions", BUILT_IN)
+        changes.apply()
+        installer = Installer(changes)
+        closing.callback(installer.stop)
         extensions, registry = extensions_of(folders, settings)
         extensions.load()
         images = Images(folders)
@@ -138,6 +144,7 @@ def open_workshop(options: LaunchOptions) -> Iterator[Workshop]:
             downloads=downloads,
             extras=extras,
             extensions=extensions,
+            installer=installer,
         )
 
 

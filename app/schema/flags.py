@@ -71,6 +71,9 @@ class LaunchOptions(BaseModel):
     theme: Annotated[
         Literal["light", "dark"] | None, Flag("colours of the page; as the browser wishes if not said")
     ] = None
+    enable_insecure_extension_access: Annotated[
+        bool, Flag("let the administrator install extensions although other machines reach the server")
+    ] = False
     autolaunch: Annotated[bool, Flag("open the browser also where --listen, --share or --nowebui would not")] = False
     no_browser: Annotated[bool, Flag("do not open the browser")] = False
 
@@ -290,7 +293,6 @@ _NOT_YET = (
     _Line("--tls-keyfile --tls-certfile", "put a web server that speaks TLS in front", "value"),
     _Line("--disable-tls-verify", "put a web server that speaks TLS in front"),
     _Line("--cors-allow-origins-regex", "name the origins with --cors-allow-origins", "value"),
-    _Line("--enable-insecure-extension-access", "install extensions at the machine itself"),
     _Line("--disable-all-extensions --disable-extra-extensions --update-all-extensions", "leave it out"),
     _Line("--api-log", "use --loglevel DEBUG"),
     _Line("--api-server-stop", "stop the process where it was started"),

@@ -24,8 +24,28 @@ _CONTENT = """
   <p id="extensions_said" class="easel-told" role="status" aria-live="polite"></p>
   <div id="extensions_error" class="easel-error" role="alert" hidden></div>
   <div id="extensions_list"></div>
-  <p class="easel-words">An extension is installed by putting its folder into <code>extensions/</code> and starting
-    again. Installing from an address is not built. An extension is a program: it may do whatever Easel may.</p>
+  <section id="extensions_install" class="easel-extension" aria-label="Install an extension" hidden>
+    <h4>Install an extension</h4>
+    <p class="easel-words">An extension is a program: it may do whatever Easel may, with your files and on your network.
+      Install only what you trust. It is fetched now and loaded at the next start.</p>
+    <p id="extensions_refusal" class="easel-words" hidden></p>
+    <div id="extensions_form">
+      <label>Address of a git repository
+        <input id="extensions_address" class="easel-input" type="url" placeholder="https://..."></label>
+      <label>Branch <input id="extensions_branch" class="easel-input" type="text" placeholder="its usual one"></label>
+      <label>or a .zip file <input id="extensions_archive" class="easel-input" type="file" accept=".zip"></label>
+      <label>Folder
+        <input id="extensions_name" class="easel-input" type="text" placeholder="as it is called there"></label>
+      <label id="extensions_password_row" hidden>Your password once more
+        <input id="extensions_password" class="easel-input" type="password" autocomplete="current-password"></label>
+      <div class="easel-actions">
+        <button id="extensions_install_button" class="easel-button" type="button">Install</button>
+        <button id="extensions_stop" class="easel-button" type="button" hidden>Stop</button>
+      </div>
+    </div>
+    <p id="extensions_installing" class="easel-told" role="status" aria-live="polite"></p>
+    <ul id="extensions_waiting"></ul>
+  </section>
 </div>
 """
 

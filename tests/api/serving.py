@@ -12,6 +12,7 @@ from app.access import Access
 from app.api import (
     create_application,
     events_router,
+    extension_installing_router,
     extensions_router,
     extras_router,
     jobs_router,
@@ -23,10 +24,11 @@ from app.api import (
     sdapi_extras_router,
     sdapi_router,
 )
-from app.extension_host import ExtensionHost
+from app.extension_host import BUILT_IN, ExtensionHost
 from app.extras import Extras, ExtrasRecords
 from app.files import Blobs, Folders, Images, ModelLibrary, Thumbnails
 from app.hooks import Registry
+from app.installing import Changes, Installer
 from app.jobs import (
     AddHashes,
     Bus,
@@ -74,8 +76,10 @@ class Server:
     lock: DataFolderLock
     extras: Extras
     extensions: ExtensionHost
+    installer: Installer
 
     def close(self) -> None:
+        self.installer.stop()
         self.extras.close()
         self.worker.close()
         self.store.close()
@@ -122,7 +126,10 @@ def build_server(
     worker.start()
     extras = Extras(jobs, library, blobs, folders, settings, ExtrasRecords(folders.state / "extras"))
     extras.start()
-    app = create_application(access or Access())
+    rules = access or Access()
+    installer = Installer(Changes(folders.data / "extensions", BUILT_IN))
+    app = create_application(rules)
+    app.include_router(extension_installing_router(installer, rules))
     app.include_router(jobs_router(jobs))
     app.include_router(events_router(jobs, heartbeat))
     app.include_router(models_router(library, jobs, Thumbnails(folders.state / "thumbnails")))
@@ -131,7 +138,7 @@ def build_server(
     app.include_router(sdapi_router(jobs, library, settings, resolver, blobs))
     app.include_router(pictures_router(blobs))
     app.include_router(extras_router(extras))
-    app.include_router(extensions_router(lambda: host.extensions, settings, resolver.extensions))
+    app.include_router(extensions_router(lambda: host.extensions, settings, resolver.extensions, installer.origin))
     app.include_router(sdapi_extras_router(extras))
     app.include_router(lists_router(library, styles, {}, lambda: {}))
-    return Server(app, jobs, folders, settings, library, resolver, styles, store, worker, lock, extras, host)
+    return Server(app, jobs, folders, settings, library, resolver, styles, store, worker, lock, extras, host, installer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import gradio as gr
 import pytest
@@ -10,6 +11,7 @@ from playwright.sync_api import BrowserContext, expect
 
 from app.extension_host import ExtensionHost
 from app.hooks import Tab
+from tests.installing.making import archive
 from tests.web.conftest import Site, opened
 
 pytestmark = pytest.mark.browser
@@ -59,3 +61,27 @@ def test_extensions_are_shown_and_chosen_and_their_tabs_isolated(
     for width in (1440, 390):
         page.set_viewport_size({"width": width, "height": 1000})
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_an_archive_is_installed_from_the_tab_and_can_be_undone(
+    own_site: Site, new_context: Callable[..., BrowserContext], tmp_path: Path
+) -> None:
+    page = opened(new_context().new_page(), own_site.address)
+    page.get_by_role("tab", name="Extensions", exact=True).click()
+    form = page.locator("#extensions_install")
+    expect(form).to_be_visible()
+    expect(page.locator("#extensions_password_row")).to_be_hidden()
+    page.locator("#extensions_archive").set_input_files(archive(tmp_path / "my cats.zip"))
+    page.get_by_role("button", name="Install", exact=True).click()
+    expect(page.locator("#extensions_installing")).to_have_text("my-cats: It is loaded at the next start.")
+    expect(page.locator("#extensions_waiting")).to_contain_text("my-cats is installed at the next start.")
+    assert own_site.server.installer.waiting() == {"my-cats": "install"}
+    page.locator("#extensions_address").fill("ftp://example.org/cats")
+    page.locator("#extensions_archive").set_input_files([])
+    page.get_by_role("button", name="Install", exact=True).click()
+    expect(page.locator("#extensions_error")).to_contain_text("is no address of a git repository")
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator("#extensions_waiting")).to_be_empty()
+    assert own_site.server.installer.waiting() == {}
+    page.set_viewport_size({"width": 390, "height": 1000})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390

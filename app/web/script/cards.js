@@ -22,7 +22,8 @@ easel.cards = (() => {
     if (answer.ok) return answer.status === 204 ? null : answer.json();
     const problem = await answer.json().catch(() => null);
     const { message, hint } = problem?.error ?? {};
-    throw new Error([message, hint].filter(Boolean).join(" ") || `The server answered ${answer.status}.`);
+    const words = [message, hint].filter(Boolean).join(" ") || `The server answered ${answer.status}.`;
+    throw Object.assign(new Error(words), { status: answer.status });
   }
   const area = (tab, negative) => document.querySelector(`#${tab}_${negative ? "neg_prompt" : "prompt"} textarea`);
   function write(box, text) {
