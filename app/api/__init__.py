@@ -16,6 +16,7 @@ from app.api.sdapi_extras import sdapi_extras_router
 from app.api.sdapi_lists import lists_router
 from app.api.sdapi_networks import networks_router
 from app.api.sdapi_training import training_arguments_router
+from app.api.server_folders import server_folders_router
 from app.api.training import training_router
 from app.api.training_data import training_data_router
 
@@ -36,6 +37,7 @@ __all__ = [
     "pictures_router",
     "sdapi_extras_router",
     "sdapi_router",
+    "server_folders_router",
     "training_arguments_router",
     "training_data_router",
     "training_router",

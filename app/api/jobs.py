@@ -29,7 +29,10 @@ def jobs_router(jobs: Jobs) -> APIRouter:
     @router.post("/jobs", status_code=202, openapi_extra=_REQUEST_BODY)
     def submit(caller: TheCaller, body: Annotated[dict[str, Any], Body()]) -> JSONResponse:
         """Stores a job; it is on the disk when the answer comes."""
-        job = jobs.submit(parse_request(body), caller.owner)
+        request = parse_request(body)
+        if request.output_directory:
+            caller.require_admin()
+        job = jobs.submit(request, caller.owner)
         return JSONResponse({"id": job.id, "state": job.state}, 202, {"Location": f"/api/jobs/{job.id}"})
 
     @router.get("/jobs")

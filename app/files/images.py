@@ -104,7 +104,7 @@ class Images:
             below, name = "", clean(request.source_names[plan.image % len(request.source_names)])
         if request.output_folder:
             below = "/".join(clean(part) for part in request.output_folder.rstrip("/").split("/"))
-        folder = PurePath(naming.folder, below).as_posix()
+        folder = PurePath(request.output_directory or naming.folder, below).as_posix()
         letters = len(request.prompt) + len(request.negative_prompt) + _OTHER_ENTRIES
         ending = self.encoding.format if self.encoding.fits(finished.width, finished.height, letters) else "png"
         for attempt in range(_MOST_TRIES):

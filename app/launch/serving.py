@@ -31,6 +31,7 @@ from app.api import (
     pictures_router,
     sdapi_extras_router,
     sdapi_router,
+    server_folders_router,
     training_arguments_router,
     training_data_router,
     training_router,
@@ -93,6 +94,7 @@ def application(options: LaunchOptions, workshop: Workshop) -> Any:
     app.include_router(memory_router(workshop.jobs, workshop.library))
     app.include_router(downloads_router(workshop.downloads))
     app.include_router(pictures_router(workshop.blobs))
+    app.include_router(server_folders_router(workshop.blobs))
     app.include_router(training_router(workshop.trainings))
     app.include_router(training_data_router(workshop.trainings, workshop.folders.data))
     app.include_router(extras_router(workshop.extras))

@@ -41,7 +41,8 @@ class PictureFields(BaseModel):
     """init_images: what is redrawn; picture i of a batch takes the i-th, around again where there are fewer. Empty:
     the picture is drawn from nothing, and no other field here counts. source_names: what the files of init_images are
     called, without their endings; results are saved under these names. output_folder: where, below the folder of
-    img2img's pictures. mask: white is redrawn; None redraws all.
+    img2img's pictures, or below output_directory, a whole path that only an administrator may name. mask: white is
+    redrawn; None redraws all.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -49,6 +50,7 @@ class PictureFields(BaseModel):
     init_images: tuple[PictureHash, ...] = ()
     source_names: tuple[FileStem, ...] = ()
     output_folder: FolderBelow = ""
+    output_directory: Annotated[str, Field(max_length=1000)] = ""
     resize_mode: Annotated[ResizeMode, Control("Resize mode", choices="resize_modes", api="resize_mode")] = (
         "Just resize"
     )

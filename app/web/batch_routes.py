@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -9,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from app.access import caller_of
 from app.jobs import Jobs
-from app.schema.errors import ImageMissing
+from app.schema.errors import ImageMissing, InvalidField
 from app.schema.picture_fields import FileStem, FolderBelow, PictureHash
 from app.schema.settings import Settings
 from app.web.form import IMG2IMG, START, request_of
@@ -31,7 +32,8 @@ _APPENDED = ("prompt", "negative_prompt")
 
 class BatchItem(BaseModel):
     """values: the form as the browser keeps it. name: of the file, without its ending. text: its infotext, of which the
-    fields in `take` count: prompts are put behind the form's, the rest takes the place of the form's."""
+    fields in `take` count: prompts are put behind the form's, the rest takes the place of the form's. output_directory:
+    a whole path on the server, for its administrator alone."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -40,6 +42,7 @@ class BatchItem(BaseModel):
     mask: PictureHash | None = None
     name: FileStem
     output_folder: FolderBelow = ""
+    output_directory: str = ""
     text: str = ""
     take: list[str] = []
 
@@ -51,6 +54,10 @@ def add_batch_route(app: FastAPI, jobs: Jobs, pasting: Pasting, settings: Settin
     def batch(item: BatchItem, request: Request) -> dict[str, str]:
         """Stores the job of one file; its id."""
         caller = caller_of(request)
+        if item.output_directory:
+            caller.require_admin()
+            if not Path(item.output_directory).is_absolute():
+                raise InvalidField("Give the whole path of the folder.", field="output_directory")
         if item.picture is None:
             raise ImageMissing("There is no picture to redraw.", field="init_images", hint="Choose files or a folder.")
         values = {name: item.values.get(name, START[name]) for name in IMG2IMG.ids}
@@ -65,6 +72,7 @@ def add_batch_route(app: FastAPI, jobs: Jobs, pasting: Pasting, settings: Settin
             "mask": item.mask,
             "source_names": [item.name],
             "output_folder": item.output_folder,
+            "output_directory": item.output_directory,
         }
         overrides = read_overrides(item.values.get("overrides") or [])
         wanted = request_of(IMG2IMG, list(values.values()), preferred, overrides, given)

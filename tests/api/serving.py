@@ -23,6 +23,7 @@ from app.api import (
     pictures_router,
     sdapi_extras_router,
     sdapi_router,
+    server_folders_router,
 )
 from app.extension_host import BUILT_IN, ExtensionHost
 from app.extras import Extras, ExtrasRecords
@@ -137,6 +138,7 @@ def build_server(
     app.include_router(networks_router(jobs, library, resolver))
     app.include_router(sdapi_router(jobs, library, settings, resolver, blobs))
     app.include_router(pictures_router(blobs))
+    app.include_router(server_folders_router(blobs))
     app.include_router(extras_router(extras))
     app.include_router(extensions_router(lambda: host.extensions, settings, resolver.extensions, installer.origin))
     app.include_router(sdapi_extras_router(extras))

@@ -100,7 +100,15 @@ def test_a_file_of_a_batch_takes_what_is_wished_of_its_own_recipe(server: Server
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"picture": None}, {"picture": "ef" * 32}, {"name": "../x"}, {"output_folder": "../up"}, {"more": 1}]
+    "wrong",
+    [
+        {"picture": None},
+        {"picture": "ef" * 32},
+        {"name": "../x"},
+        {"output_folder": "../up"},
+        {"output_directory": "up"},
+        {"more": 1},
+    ],
 )
 def test_a_wrong_item_makes_no_job(server: Server, client: TestClient, wrong: dict[str, object]) -> None:
     item = {"values": {"width": 64, "height": 64}, "picture": kept(server), "name": "scene", **wrong}
