@@ -56,12 +56,12 @@ class Runner:
         return self.run(model, sigmas, effects[:half]) + self.run(model, sigmas, effects[half:])
 
     def _attempt(
-        self, model: LoadedModel, sigmas: ModelSigmas, effects: Sequence[Effect], tile: int | None = None
+        self, model: LoadedModel, sigmas: ModelSigmas, effects: Sequence[Effect], strip: int | None = None
     ) -> list[Any] | None:
         """None when memory ran out; the frames that held tensors are gone by then."""
         try:
             with torch.inference_mode():
-                answers = self._carry_out(model, sigmas, effects, tile)
+                answers = self._carry_out(model, sigmas, effects, strip)
         except Exception as error:
             if is_out_of_memory(error):
                 return None
@@ -69,18 +69,18 @@ class Runner:
         return [_outside(answer) for answer in answers]
 
     def _smallest(self, model: LoadedModel, sigmas: ModelSigmas, effect: Effect) -> Any:
-        """The last resort for one effect: one conditioning at a time, or the picture in tiles; then with whatever else
-        is in memory moved out of the way."""
+        """The last resort for one effect: one conditioning at a time, or the picture in strips; then with whatever
+        else is in memory moved out of the way."""
         if isinstance(effect, Evaluate) and len(effect.conditionings) > 1:
             parts = [effect.part(number) for number in range(len(effect.conditionings))]
             return torch.cat([self.run(model, sigmas, [part])[0] for part in parts])
-        tile = TILE if _cells(model, effect) > TILE else None
-        if tile is not None:
-            answers = self._attempt(model, sigmas, [effect], tile)
+        strip = STRIP if _cells(model, effect) > SMALL else None
+        if strip is not None:
+            answers = self._attempt(model, sigmas, [effect], strip)
             if answers is not None:
                 return answers[0]
         while self._offload():
-            answers = self._attempt(model, sigmas, [effect], tile)
+            answers = self._attempt(model, sigmas, [effect], strip)
             if answers is not None:
                 return answers[0]
         raise OutOfMemory(
@@ -89,7 +89,7 @@ class Runner:
         )
 
     def _carry_out(
-        self, model: LoadedModel, sigmas: ModelSigmas, effects: Sequence[Effect], tile: int | None
+        self, model: LoadedModel, sigmas: ModelSigmas, effects: Sequence[Effect], strip: int | None
     ) -> list[Any]:
         first = effects[0]
         if isinstance(first, Evaluate):
@@ -100,9 +100,9 @@ class Runner:
             return [encoded[unit] for unit in units]
         if isinstance(first, EncodeImage):
             pictures = [effect.pixels for effect in effects if isinstance(effect, EncodeImage)]
-            return [model.vae.encode(pixels.unsqueeze(0), tile=tile) for pixels in pictures]
+            return [model.vae.encode(pixels.unsqueeze(0), strip=strip) for pixels in pictures]
         return [
-            _to_pixels(model.vae.decode(effect.latent, tile=tile)) for effect in effects if isinstance(effect, Decode)
+            _to_pixels(model.vae.decode(effect.latent, strip=strip)) for effect in effects if isinstance(effect, Decode)
         ]
 
     def _encode(self, model: LoadedModel, unit: TextUnit) -> ConditioningSchedule:
@@ -115,8 +115,10 @@ class Runner:
         )
 
 
-TILE = 64
-"""Side in latent cells of the tiles of a picture that is too large to be decoded whole."""
+SMALL = 64
+"""Side in latent cells of a picture that strips would save too little of."""
+STRIP = 1 << 24
+"""Numbers of a layer that the VAE works on at once where the whole picture is too large: 64 megabytes in float32."""
 
 
 def _outside(answer: Any) -> Any:

@@ -11,6 +11,7 @@ import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
+from app.models.vae_in_strips import decode_in_strips
 from app.schema.events import RowFailed, RowFinished
 from tests.engine.studio import Studio, pictures
 from tests.models.checkpoints import write_tiny_checkpoint
@@ -135,8 +136,15 @@ class Full:
                 raise torch.OutOfMemoryError("injected")
             return decode(self, latent, **named)
 
+        def limited_strips(module: Any, latent: torch.Tensor, largest: int) -> torch.Tensor:
+            full.tried.append("VAE in strips")
+            if full.tight:
+                raise torch.OutOfMemoryError("injected")
+            return decode_in_strips(module, latent, largest)
+
         monkeypatch.setattr(UNet2DConditionModel, "forward", limited_unet)
         monkeypatch.setattr(AutoencoderKL, "decode", limited_vae)
+        monkeypatch.setattr("app.models.vae.decode_in_strips", limited_strips)
 
     def offload(self) -> bool:
         self.tried.append("offload")
@@ -144,7 +152,7 @@ class Full:
         return helped
 
 
-def test_without_memory_the_group_is_halved_then_the_vae_tiled_then_everything_else_moved_out(
+def test_without_memory_the_group_is_halved_then_the_vae_in_strips_then_everything_else_moved_out(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calm = finished(Studio().run(pictures("calm", file, batch_size=2, steps=1, width=576)))
@@ -153,7 +161,7 @@ def test_without_memory_the_group_is_halved_then_the_vae_tiled_then_everything_e
     tight = finished(studio.run(pictures("tight", file, batch_size=2, steps=1, width=576)))
     assert full.tried == [
         "U-Net with 4", "U-Net with 2", "U-Net with 1", "U-Net with 1", "U-Net with 2", "U-Net with 1", "U-Net with 1",
-        "VAE with 72", "VAE with 72", "VAE with 64", "offload", "VAE with 64", "VAE with 64",
+        "VAE with 72", "VAE with 72", "VAE in strips", "offload", "VAE in strips",
         "VAE with 72",
     ]  # fmt: skip
     assert [len(picture.rgb) for picture in tight] == [len(picture.rgb) for picture in calm]

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from app.engine import Loading, ModelChoice, Runner
-from app.engine.runner import TILE
+from app.engine import runner as runner_module
+from app.engine.runner import SMALL
 from app.files import Identity
 from app.language import Reading, Timing, Tokenizer, plan_texts
 from app.models import guidance_embedding, is_out_of_memory
@@ -161,29 +162,33 @@ def test_without_memory_for_one_row_it_says_so(runner, model, sigmas, monkeypatc
         runner.run(model, sigmas, [effect])
 
 
-def decoding_fits_up_to(cells, monkeypatch, model):
-    """Decoding a larger latent than this square runs out of memory."""
-    decode = model.vae.module.decode
+def convolutions_fit_up_to(numbers, monkeypatch):
+    """A convolution of more numbers runs out of memory; strips are of half as many."""
+    convolution = torch.nn.functional.conv2d
 
-    def limited(latent, **named):
-        if max(latent.shape[-2:]) > cells:
+    def limited(values, *rest, **named):
+        if values.numel() > numbers:
             raise torch.OutOfMemoryError("injected")
-        return decode(latent, **named)
+        return convolution(values, *rest, **named)
 
-    monkeypatch.setattr(model.vae.module, "decode", limited)
+    monkeypatch.setattr(torch.nn.functional, "conv2d", limited)
+    monkeypatch.setattr(runner_module, "STRIP", numbers // 2)
 
 
-def test_a_picture_without_memory_is_decoded_in_tiles(runner, model, sigmas, monkeypatch):
-    decoding_fits_up_to(TILE, monkeypatch, model)
-    (pixels,) = runner.run(model, sigmas, [Decode(torch.zeros(1, 4, 8, TILE + 8))])
-    assert pixels.shape == (3, 64, (TILE + 8) * 8)
+def test_a_picture_without_memory_is_decoded_in_strips(runner, model, sigmas, monkeypatch):
+    effect = Decode(torch.randn(1, 4, 8, SMALL + 8, generator=torch.Generator().manual_seed(1)))
+    (wanted,) = runner.run(model, sigmas, [effect])
+    convolutions_fit_up_to(700_000, monkeypatch)
+    (pixels,) = runner.run(model, sigmas, [effect])
+    assert pixels.shape == (3, 64, (SMALL + 8) * 8)
+    assert int((pixels.int() - wanted.int()).abs().max()) <= 1
     assert not pixels.is_inference()
 
 
-def test_without_memory_for_one_tile_it_says_so(runner, model, sigmas, monkeypatch):
-    decoding_fits_up_to(4, monkeypatch, model)
+def test_without_memory_for_one_strip_it_says_so(runner, model, sigmas, monkeypatch):
+    convolutions_fit_up_to(4, monkeypatch)
     with pytest.raises(OutOfMemory, match="smaller width and height"):
-        runner.run(model, sigmas, [Decode(torch.zeros(1, 4, 8, TILE + 8))])
+        runner.run(model, sigmas, [Decode(torch.zeros(1, 4, 8, SMALL + 8))])
 
 
 @pytest.mark.parametrize(
@@ -276,17 +281,13 @@ def test_a_picture_is_encoded_in_the_scale_of_the_unet(runner, model, sigmas):
     assert not latent.is_inference()
 
 
-def test_a_picture_without_memory_is_encoded_in_tiles(runner, model, sigmas, monkeypatch):
-    encode = model.vae.module.encode
-    monkeypatch.setattr(model.vae.module, "encode", lambda pixels, **named: limited(encode, pixels, **named))
-
-    def limited(encode, pixels, **named):
-        if max(pixels.shape[-2:]) > TILE * 8:
-            raise torch.OutOfMemoryError("injected")
-        return encode(pixels, **named)
-
-    (latent,) = runner.run(model, sigmas, [EncodeImage(torch.zeros(3, 64, (TILE + 8) * 8))])
-    assert latent.shape == (1, 4, 8, TILE + 8)
+def test_a_picture_without_memory_is_encoded_in_strips(runner, model, sigmas, monkeypatch):
+    effect = EncodeImage(torch.rand(3, 64, (SMALL + 8) * 8, generator=torch.Generator().manual_seed(1)) * 2 - 1)
+    (wanted,) = runner.run(model, sigmas, [effect])
+    convolutions_fit_up_to(700_000, monkeypatch)
+    (latent,) = runner.run(model, sigmas, [effect])
+    assert latent.shape == (1, 4, 8, SMALL + 8)
+    assert torch.allclose(latent, wanted, atol=1e-5)
 
 
 def test_tokens_are_merged_for_those_who_want_it(runner, model, sigmas):

@@ -1,4 +1,4 @@
-"""The VAE scales, samples, tiles without seams, and goes to float32 when half precision fails."""
+"""The VAE scales, samples, and goes to float32 when half precision fails."""
 
 from __future__ import annotations
 
@@ -14,20 +14,16 @@ from app.schema.errors import NotFiniteResult
 
 
 class FormulaVae(nn.Module):
-    """Pixels are the latent's first three channels enlarged, plus a colour that depends on the whole input.
+    """Pixels are the latent's first three channels enlarged. overflows: the dtypes in which decoding gives infinity."""
 
-    overflows: the dtypes in which decoding gives infinity.
-    """
-
-    def __init__(self, whole_matters: float = 0.0, overflows: tuple[torch.dtype, ...] = ()) -> None:
+    def __init__(self, overflows: tuple[torch.dtype, ...] = ()) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(1))
-        self.whole_matters, self.overflows, self.largest = whole_matters, overflows, 0
+        self.overflows = overflows
 
     def decode(self, latent: Tensor, return_dict: bool) -> tuple[Tensor]:
         assert latent.dtype == self.weight.dtype
-        self.largest = max(self.largest, *latent.shape[-2:])
-        pixels = latent[:, :3].repeat_interleave(8, -1).repeat_interleave(8, -2) + self.whole_matters * latent.mean()
+        pixels = latent[:, :3].repeat_interleave(8, -1).repeat_interleave(8, -2)
         return (pixels * float("inf") if latent.dtype in self.overflows else pixels,)
 
     def encode(self, image: Tensor, return_dict: bool) -> tuple[SimpleNamespace]:
@@ -46,35 +42,6 @@ def test_with_noise_the_latent_is_a_sample_of_the_posterior() -> None:
     vae = Vae(FormulaVae(), scaling_factor=0.5)
     image, noise = torch.zeros(1, 3, 16, 16), torch.randn(1, 4, 2, 2)
     assert torch.allclose(vae.encode(image, noise), 0.5 * torch.e**0.5 * noise)
-
-
-def test_tiles_of_a_local_decoder_make_the_same_picture_as_the_whole() -> None:
-    module = FormulaVae()
-    vae = Vae(module, scaling_factor=1.0)
-    latent = torch.randn(1, 4, 37, 50)
-    whole = vae.decode(latent)
-    module.largest = 0
-    tiled = vae.decode(latent, tile=16, overlap=4)
-    assert module.largest == 16
-    assert torch.allclose(tiled, whole, atol=1e-6)
-    picture = torch.randn(1, 3, 80, 136)
-    assert torch.allclose(vae.encode(picture, tile=5, overlap=2), vae.encode(picture), atol=1e-6)
-
-
-def test_where_tiles_disagree_the_picture_changes_gently_instead_of_jumping() -> None:
-    latent = torch.zeros(1, 4, 16, 48)
-    latent[..., 24:] = 1.0  # left tiles see 0, right ones 1, the middle ones a mixture
-    flat = Vae(FormulaVae(), scaling_factor=1.0)
-    vae = Vae(FormulaVae(whole_matters=1.0), scaling_factor=1.0)
-    difference = (vae.decode(latent, tile=16, overlap=8) - flat.decode(latent)).double()
-    assert float(difference.max() - difference.min()) > 0.9
-    assert float(difference.diff(dim=-1).abs().max()) < 1.0 / (8 * 8) + 1e-6
-
-
-def test_a_small_picture_is_not_tiled() -> None:
-    module = FormulaVae()
-    Vae(module, scaling_factor=1.0).decode(torch.zeros(1, 4, 8, 16), tile=16)
-    assert module.largest == 16
 
 
 def test_after_a_nan_in_half_precision_it_stays_in_float32_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
