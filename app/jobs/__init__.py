@@ -12,7 +12,7 @@ from app.jobs.lookups import answers_to, lookups_of, network_with_hash
 from app.jobs.networks import LibraryWords
 from app.jobs.pictures import PicturesBySettings
 from app.jobs.recovery import recover
-from app.jobs.resolve import Resolver, identity_of
+from app.jobs.resolve import Expander, Resolver, identity_of
 from app.jobs.results import Results
 from app.jobs.store import QueueEntry, Store
 from app.jobs.training import Training, TrainingWish
@@ -33,6 +33,7 @@ __all__ = [
     "DataFolderLock",
     "DeviceLease",
     "Engine",
+    "Expander",
     "HashAhead",
     "Holder",
     "Inflight",

@@ -23,6 +23,7 @@ from app.jobs import (
     Bus,
     DataFolderLock,
     DeviceLease,
+    Expander,
     HashAhead,
     Inflight,
     Jobs,
@@ -207,10 +208,19 @@ def resolver_of(
         require_picture=require_picture,
         extensions=dict(registry.owners("register_controls")) if registry else {},
         passes=dict(registry.owners("register_passes")) if registry else {},
-        expanders=dict(registry.owners("register_expanders")) if registry else {},
+        expanders=expanders_of(registry) if registry else {},
         network_kinds=registry.table("register_networks") if registry else {},
         choices=registry.choices() if registry else BUILT_IN_CHOICES,
     )
+
+
+def expanders_of(registry: Registry) -> dict[str, Expander]:
+    """By extension, how each expands a request; one that raises or hangs is marked, and the request is refused."""
+
+    def guarded(owner: str, expand: Expander) -> Expander:
+        return lambda request: registry.guard.run(owner, "the expander", functools.partial(expand, request))
+
+    return {owner: guarded(owner, expand) for owner, expand in registry.owners("register_expanders")}
 
 
 @contextmanager

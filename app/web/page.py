@@ -46,6 +46,7 @@ _SCRIPTS = (
     "painter.js",
     "editor.js",
     "batch.js",
+    "sketch.js",
     "source.js",
     "sending.js",
     "extensions.js",

@@ -9,11 +9,14 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from starlette.testclient import TestClient
 
 from app.files import open_picture
+from app.recipes.source import prepare
 from app.schema.errors import InvalidImage
+from app.schema.picture_fields import InpaintArea, PictureFields
 from tests.files.odd_pictures import READ, REFUSED, text_bomb
 
 WHOLE = ("half a PNG", "half a JPEG")
@@ -73,9 +76,21 @@ def test_img2img_and_the_store_keep_each_of_them(client: TestClient, name: str) 
     data, _ = READ[name]
     digest = client.post("/api/pictures", content=data).json()["hash"]
     assert client.get(f"/api/pictures/{digest}").content == data
-    fields = {"init_images": [base64_of(data)], "steps": 1, "width": 64, "height": 64}
+    fields = {"init_images": [base64_of(data)], "mask": base64_of(data), "steps": 1, "width": 64, "height": 64}
     answer = client.post("/sdapi/v1/img2img", json=fields)
     assert answer.status_code == 200, answer.text
+
+
+@pytest.mark.parametrize("area", ["Whole picture", "Only masked"])
+@pytest.mark.parametrize("name", READ)
+def test_each_of_them_can_be_redrawn_and_be_a_mask(name: str, area: InpaintArea) -> None:
+    picture = open_picture(READ[name][0])
+    for mask in (None, picture, open_picture(READ["plain"][0])):
+        prepared = prepare(PictureFields(inpaint_area=area, masked_content="fill"), picture, mask, (64, 64))
+        assert prepared.pixels.size == (64, 64)
+        done = prepared.finishing(torch.zeros(3, 64, 64, dtype=torch.uint8))
+        region = prepared.finishing.region
+        assert tuple(done.shape[:0:-1]) == (picture.size if region is not None else (64, 64))
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -88,6 +103,8 @@ def test_every_door_refuses_the_others_in_words(door: TestClient, name: str) -> 
         doors.append(door.post("/api/pictures", content=data))
         fields = {"init_images": [base64_of(data)], "steps": 1, "width": 64, "height": 64}
         doors.append(door.post("/sdapi/v1/img2img", json=fields))
+        plain = base64_of(READ["plain"][0])
+        doors.append(door.post("/sdapi/v1/img2img", json={**fields, "init_images": [plain], "mask": base64_of(data)}))
     for answer in doors:
         assert answer.status_code == 422, (str(answer.url), answer.text)
         body = answer.json()

@@ -238,7 +238,7 @@ def test_modes_keep_their_paint_and_send_what_they_show(page: Page, site: Site) 
     open_tab(page, "img2img")
     page.click("#img2img_mode_inpaint_sketch")
     choose_picture(page, "img2img", picture())
-    fill_tab(page, "img2img")
+    fill_tab(page, "img2img", mask_blur=0)
     draw(page, "img2img")
     layer(page, "img2img")
     painted = paint(page, "img2img")
@@ -266,6 +266,28 @@ def test_modes_keep_their_paint_and_send_what_they_show(page: Page, site: Site) 
     untouched = np.asarray(mask.getchannel("A")) == 0
     before = np.asarray(Image.open(io.BytesIO(picture())))
     assert (np.asarray(sketch.convert("RGB"))[untouched] == before[untouched]).all()
+
+
+def test_an_inpaint_sketch_goes_over_into_its_picture_as_far_as_the_mask_is_blurred(page: Page, site: Site) -> None:
+    open_tab(page, "img2img")
+    page.click("#img2img_mode_inpaint_sketch")
+    file = io.BytesIO()
+    Image.new("RGB", (96, 64), "white").save(file, "PNG")
+    choose_picture(page, "img2img", file.getvalue())
+    fill_tab(page, "img2img", mask_blur=6)
+    draw(page, "img2img", 60)
+    layer(page, "img2img")
+    page.click("#img2img_generate")
+    page.wait_for_function("easel.watchOf('img2img').running()")
+    request = newest(site)
+    green = np.asarray(stored(page, site, request.init_images[0]).convert("RGB"))[..., 1].astype(float)
+    touched = np.asarray(stored(page, site, request.mask).getchannel("A")) > 0
+    over, share = np.where(touched, 0x30, 255).astype(np.uint8), (touched * 255).astype(np.uint8)
+    blur = ImageFilter.GaussianBlur(6)
+    painted, mask = (np.asarray(Image.fromarray(one).filter(blur)) for one in (over, share))
+    wanted = 255 + (painted - 255.0) * (mask / 255)
+    assert np.abs(green - wanted).max() <= 8
+    assert (green[~touched] < 254).any()
 
 
 def _grey(width: int, height: int, level: int) -> bytes:

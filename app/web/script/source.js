@@ -202,13 +202,11 @@ easel.Source = class {
   // The picture under its paint, as one: the file itself where nothing is painted.
   async flat(slot) {
     if (slot.paints !== "colour" || !slot.layer) return slot.picture.hash;
-    const sum = `${slot.picture.hash} ${slot.layer} ${this.transparency}`;
+    const blur = slot.name === "inpaint_sketch" ? Number(JSON.parse(easel.memory(this.tab)).values?.mask_blur_x) || 0 : 0;
+    const sum = `${slot.picture.hash} ${slot.layer} ${this.transparency} ${blur}`;
     if (slot.flat?.sum === sum) return slot.flat.hash;
-    const { naturalWidth: width, naturalHeight: height } = slot.image;
-    const canvas = easel.Painter.copyOf(slot.image, width, height);
-    const context = canvas.getContext("2d");
-    context.globalAlpha = slot.name === "inpaint_sketch" ? 1 - this.transparency / 100 : 1;
-    context.drawImage(slot.painter.canvas, 0, 0);
+    const share = slot.name === "inpaint_sketch" ? 1 - this.transparency / 100 : 1;
+    const canvas = easel.sketched(slot.image, slot.painter.canvas, share, blur);
     const hash = await easel.upload(await new Promise((done) => canvas.toBlob(done)));
     slot.flat = { sum, hash };
     return hash;
