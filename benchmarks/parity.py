@@ -27,12 +27,13 @@ from app.engine import Engine, Loading, PipelineManager, Runner, Scheduler, Tier
 from app.extension_host import ExtensionHost
 from app.files import Blobs, Folders, ModelLibrary, open_picture
 from app.hooks import Registry
-from app.jobs import Resolver
+from app.jobs import Resolver, Results
 from app.jobs.expand import expand
 from app.language import Tokenizer
 from app.models import choose_device
 from app.networks import NetworkSet
 from app.recipes import Decode, Picture, Recipe, Tools, draw, with_stages
+from app.schema.control import menu_scripts
 from app.schema.events import RowFailed, RowFinished
 from app.schema.infotext import Models
 from app.schema.request import GenerationRequest, ImagePlan
@@ -89,15 +90,16 @@ def main() -> None:
     for case in json.loads(arguments.cases.read_text()):
         if arguments.names and case["name"] not in arguments.names:
             continue
-        left_out = unserved(case)
+        left_out = unserved(case, models)
         if left_out:
             print(f"{case['name']:<28}not served here: {', '.join(left_out)}")
             continue
         began = time.monotonic()
         latents.clear()
         request = requested(case, arguments.cases.parent.parent, blobs.put, models)
-        made = pictures(engine, case, request, resolver)
-        for image, pixels in zip(case["images"], made, strict=True):
+        made = pictures(engine, case, request, resolver, Results(blobs))
+        # Where a script of A1111's puts a grid first, the pictures come after it.
+        for image, pixels in zip(case["images"][-len(made) :], made, strict=True):
             wanted = np.asarray(
                 Image.open(arguments.cases.parent.parent / image["file"]).convert("RGB"), dtype=np.int16
             )
@@ -141,11 +143,13 @@ def latent_distance(made: list[np.ndarray], theirs: Mapping[str, np.ndarray], ca
     return f"{np.sqrt(np.square(made[0] - wanted).mean() / np.square(wanted).mean()):.1e}"
 
 
-def unserved(case: dict[str, Any]) -> list[str]:
-    """What a case asks for that this version cannot do."""
+def unserved(case: dict[str, Any], models: Models) -> list[str]:
+    """What a case asks for that this version cannot do. models: of the extensions' values."""
     settings = {name for name, value in case["settings_in_force"].items() if value and name not in REQUEST_FIELDS}
     fields = case["payload"].keys() - Img2ImgFields.model_fields.keys() - IGNORED
-    return sorted(settings | fields) + ["script_name"] * bool(case["payload"].get("script_name"))
+    known = {script.title.lower() for model in models.values() for script in menu_scripts(model)}
+    script = (case["payload"].get("script_name") or "").lower()
+    return sorted(settings | fields) + [script] * (script not in {"", *known})
 
 
 def requested(case: dict[str, Any], place: Path, keep: Callable[..., str], models: Models) -> GenerationRequest:
@@ -173,13 +177,17 @@ def in_base64(place: Path, name: str) -> str:
     return base64.b64encode((place / name.removeprefix("@")).read_bytes()).decode()
 
 
-def pictures(engine: Engine, case: dict[str, Any], request: GenerationRequest, resolver: Resolver) -> list[np.ndarray]:
-    """The case's pictures, [H, W, 3] uint8 each."""
+def pictures(
+    engine: Engine, case: dict[str, Any], request: GenerationRequest, resolver: Resolver, keep: Results
+) -> list[np.ndarray]:
+    """The case's pictures, [H, W, 3] uint8 each. keep: stores those that others follow from."""
     resolved = resolver(request)
     if resolved.missing_networks:
         raise SystemExit(f"{case['name']}: {', '.join(resolved.missing_networks)} cannot be found")
-    for plan in expand("parity", "parity", resolved):
-        engine.submit(plan)
+    plans = expand("parity", "parity", resolved)
+    for plan in plans:
+        if plan.source is None:
+            engine.submit(plan)
     made: dict[int, np.ndarray] = {}
     while not engine.idle:
         for event in engine.step():
@@ -188,6 +196,8 @@ def pictures(engine: Engine, case: dict[str, Any], request: GenerationRequest, r
             if isinstance(event, RowFinished):
                 shape = (event.height, event.width, 3)
                 made[event.image] = np.frombuffer(event.rgb, dtype=np.uint8).reshape(shape)
+                for plan in (plan for plan in plans if plan.source == event.image):
+                    engine.submit(plan.redrawing(keep(event)))
     return [made[number] for number in sorted(made)]
 
 
