@@ -55,7 +55,7 @@ class Verdict(NamedTuple):
 def judge(picture: Image.Image) -> Verdict:
     """The verdict on an RGB picture of any size; it is read at 128 x 128 pixels."""
     pixels = np.asarray(picture.convert("RGB").resize((128, 128), Image.Resampling.BOX), dtype=np.float32)
-    time, ground = _surroundings(pixels)
+    time, ground = surroundings(pixels)
     look = look_of(picture)
     colour, mask = _thing(pixels, time, ground, look)
     if colour is None:
@@ -87,7 +87,7 @@ def _references() -> dict[tuple[Time, Ground, Look], np.ndarray]:
     return {key: np.mean([np.stack(_features(one)) for one in _landscapes(*key)], axis=0) for key in keys}
 
 
-def _background(pixels: np.ndarray, time: Time, ground: Ground, look: Look) -> np.ndarray:
+def landscape_distance(pixels: np.ndarray, time: Time, ground: Ground, look: Look) -> np.ndarray:
     """[128, 128] distance of each pixel to the nearest colour of the empty landscape within a few rows."""
     rows = np.concatenate([np.median(one[:, COLUMNS], axis=1)[None] for one in _landscapes(time, ground, look)])
     distance = np.full(pixels.shape[:2], np.inf)
@@ -98,7 +98,8 @@ def _background(pixels: np.ndarray, time: Time, ground: Ground, look: Look) -> n
     return distance
 
 
-def _surroundings(pixels: np.ndarray) -> tuple[Time, Ground]:
+def surroundings(pixels: np.ndarray) -> tuple[Time, Ground]:
+    """The time and ground whose empty landscape is nearest. pixels: [128, 128, 3] float, 0..255."""
     seen = np.stack(_features(pixels))
     distance = {key: float(np.linalg.norm(seen - reference)) for key, reference in _references().items()}
     time, ground, _ = min(distance, key=lambda key: distance[key])
@@ -107,19 +108,19 @@ def _surroundings(pixels: np.ndarray) -> tuple[Time, Ground]:
 
 def _thing(pixels: np.ndarray, time: Time, ground: Ground, look: Look) -> tuple[Colour | None, np.ndarray]:
     """The colour that covers most of what is not landscape, and where. Mask: [128, 128] bool."""
-    distances = np.stack([_distance(pixels, colour, time, look) for colour in COLOURS])
-    nearest, background = distances.argmin(0), _background(pixels, time, ground, look)
+    distances = np.stack([colour_distance(pixels, colour, time, look) for colour in COLOURS])
+    nearest, background = distances.argmin(0), landscape_distance(pixels, time, ground, look)
     thing = (distances.min(0) < NEAR) & (distances.min(0) < background)
     best: tuple[float, Colour | None, np.ndarray] = (0.0, None, np.zeros(pixels.shape[:2], dtype=bool))
     for number, colour in enumerate(COLOURS):
-        mask = _largest(thing & (nearest == number))
+        mask = largest(thing & (nearest == number))
         area = float(mask.mean())
         if area > best[0]:
             best = (area, colour, mask)
     return (best[1], best[2]) if best[0] >= SMALLEST_AREA else (None, best[2])
 
 
-def _distance(pixels: np.ndarray, colour: Colour, time: Time, look: Look) -> np.ndarray:
+def colour_distance(pixels: np.ndarray, colour: Colour, time: Time, look: Look) -> np.ndarray:
     """Distance of each pixel to the nearest tone of a colour in the light of a time: hue counts, brightness less."""
     tones = np.array([shade(COLOURS[colour], SUBJECT_LIGHT[time], tone) for tone in ("dark", "base", "light")])
     best = np.full(pixels.shape[:2], np.inf)
@@ -131,11 +132,11 @@ def _distance(pixels: np.ndarray, colour: Colour, time: Time, look: Look) -> np.
     return best
 
 
-def _largest(mask: np.ndarray) -> np.ndarray:
-    """The connected part of a mask with most pixels, holes and thin cracks of 2 pixels closed."""
+def largest(mask: np.ndarray, crack: int = 2) -> np.ndarray:
+    """The connected part of a mask with most pixels, holes and cracks of about `crack` pixels to each side closed."""
     from scipy import ndimage  # noqa: PLC0415 - takes a while, and only the judge needs it
 
-    closed = ndimage.binary_closing(mask, iterations=2)
+    closed = ndimage.binary_closing(mask, iterations=crack)
     labels, count = ndimage.label(closed)
     if count == 0:
         return np.zeros_like(mask)

@@ -4,6 +4,7 @@ Drawn at twice the size and averaged down, so that edges are smooth. The same sc
 """
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -12,10 +13,13 @@ from app.starter.looks import OUTLINED, with_look
 from app.starter.subjects import Figure, Point, ellipse, figure
 from app.starter.world import COLOURS, GROUND_COLOURS, GROUND_LIGHT, NEUTRALS, SKIES, SUBJECT_LIGHT, Rgb, Scene, shade
 
+Builder = Callable[[np.random.Generator], Figure]
+
 SUPERSAMPLING = 2
 PLACE_X = {"left": 0.32, "middle": 0.5, "right": 0.68}
 ISLAND: Rgb = (236, 210, 158)
 INK: Rgb = (52, 46, 60)
+PAINTS: dict[str, Rgb] = {**NEUTRALS, **COLOURS}
 
 
 class Canvas:
@@ -45,14 +49,19 @@ class Canvas:
         self.pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour)
 
 
-def draw_scene(scene: Scene, seed: int, width: int = 128, height: int = 128) -> Image.Image:
-    """The picture, `width` x `height` RGB; `seed` decides everything that the scene leaves open."""
+def draw_scene(
+    scene: Scene, seed: int, width: int = 128, height: int = 128, *, stranger: Builder | None = None
+) -> Image.Image:
+    """The picture, `width` x `height` RGB; `seed` decides everything that the scene leaves open.
+
+    stranger: a thing that the world does not have, drawn where the scene's subject would stand.
+    """
     draw = np.random.default_rng([seed, 0x5CE7E])
     canvas = Canvas(scene, width, height, draw)
     _lights(canvas)
     _ground(canvas)
     if scene.subject is not None:
-        _place_subject(canvas, figure(scene.subject, draw))
+        _place_subject(canvas, stranger(draw) if stranger else figure(scene.subject, draw))
     return with_look(canvas.image, scene.look, SUPERSAMPLING, draw)
 
 
@@ -151,7 +160,7 @@ def _place_subject(canvas: Canvas, thing: Figure) -> None:
     if not thing.floats:
         _stand(canvas, foot, width, ground_light)
     for part in thing.parts:
-        paint = COLOURS[scene.colour] if part.paint == "subject" else NEUTRALS[part.paint]
+        paint = PAINTS[scene.colour if part.paint == "subject" else part.paint]
         if part.paint == "cream" and scene.time == "night" and scene.subject == "house":
             paint = NEUTRALS["glow"]
         outline = [(canvas.centre + x * width, foot - y * height) for x, y in part.outline]

@@ -14,7 +14,7 @@ Point = tuple[float, float]
 
 
 class Part(NamedTuple):
-    """One filled outline. `paint` is 'subject' (the colour that the caption names) or a name of `NEUTRALS`."""
+    """One filled outline. `paint`: 'subject' (the colour that the caption names), a name of `NEUTRALS` or `COLOURS`."""
 
     paint: str
     tone: Literal["dark", "base", "light"]

@@ -1,4 +1,4 @@
-"""Drawing: one picture from a model in training, as the engine would draw it, with the words it is being taught.
+"""Drawing: one picture or latent from a model in training, as the engine would draw it, with the words it is taught.
 
 Draws from no generator but the picture's own, so that a training with samples learns the same as one without.
 """
@@ -6,17 +6,19 @@ Draws from no generator but the picture's own, so that a training with samples l
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
+from torch import Tensor
 
 from app.conditioning import Vocabulary
 from app.engine import Runner
 from app.language import Tokenizer
 from app.models import SDXL, LoadedModel
-from app.recipes import ModelFacts, Picture, Tools, generate
+from app.recipes import Decode, Effect, ModelFacts, Picture, Tools, generate
 from app.samplers import ModelSigmas
 from app.schema.request import FileIdentity, GenerationRequest, ImagePlan, ResolvedRequest
 
@@ -31,39 +33,68 @@ def draw_picture(
 
     Raises as the engine does: OutOfMemory, NotFiniteResult, InvalidPrompt.
     """
-    sigmas = ModelSigmas.from_alphas_cumprod(model.alphas_cumprod, sdxl=model.family.name == SDXL.name)
-    facts = ModelFacts(
-        sigmas=sigmas,
-        alphas_cumprod=model.alphas_cumprod,
-        unet_channels=model.unet.config.in_channels,
-        latent_channels=model.family.latent_channels,
-        pixels_per_latent=model.family.pixels_per_latent,
-        family=model.family,
-        device=str(model.device),
-    )
-    file = model.file
-    identity = FileIdentity(path=file.path if file else "", size=0, mtime_ns=0)
-    resolved = ResolvedRequest(request=request, checkpoint=identity, checkpoint_name="")
-    plan = ImagePlan("sample", "training", 0, 0, request.seed, request.variation_seed, resolved)
-    runner = Runner(Tokenizer())
+    with _taught(model, vocabularies), _computing(model, autocast):
+        drawing = _Drawing(model, request)
+        while drawing.effect is not None:
+            drawing.go_on()
+        return _png(drawing.picture, request)
+
+
+def draw_latent(model: LoadedModel, request: GenerationRequest, autocast: torch.dtype | None = None) -> Tensor:
+    """[C, h, w] float32 on the CPU: what would be decoded to the picture. Raises as `draw_picture`."""
+    with _computing(model, autocast):
+        drawing = _Drawing(model, request)
+        while not isinstance(drawing.effect, Decode):
+            drawing.go_on()
+        return drawing.effect.latent[0].float().cpu().contiguous()
+
+
+@contextmanager
+def _taught(model: LoadedModel, vocabularies: Sequence[Vocabulary]) -> Iterator[None]:
     before = model.vocabularies
     model.vocabularies = (*before, *vocabularies)
     try:
-        with torch.autocast(model.device.type, dtype=autocast, enabled=autocast is not None):
-            return _png(_drawn(plan, facts, model, runner, sigmas), request)
+        yield
     finally:
         model.vocabularies = before
 
 
-def _drawn(plan: ImagePlan, facts: ModelFacts, model: LoadedModel, runner: Runner, sigmas: ModelSigmas) -> Picture:
-    recipe = generate(plan, Tools(facts, lambda call, calls, step, denoised: None))
-    effect = next(recipe)
-    while True:
+def _computing(model: LoadedModel, autocast: torch.dtype | None) -> torch.autocast:
+    return torch.autocast(model.device.type, dtype=autocast, enabled=autocast is not None)
+
+
+class _Drawing:
+    """A picture's recipe under way. effect: what it waits for, None once `picture` is there."""
+
+    picture: Picture
+
+    def __init__(self, model: LoadedModel, request: GenerationRequest) -> None:
+        self._model = model
+        self._sigmas = ModelSigmas.from_alphas_cumprod(model.alphas_cumprod, sdxl=model.family.name == SDXL.name)
+        facts = ModelFacts(
+            sigmas=self._sigmas,
+            alphas_cumprod=model.alphas_cumprod,
+            unet_channels=model.unet.config.in_channels,
+            latent_channels=model.family.latent_channels,
+            pixels_per_latent=model.family.pixels_per_latent,
+            family=model.family,
+            device=str(model.device),
+        )
+        file = model.file
+        identity = FileIdentity(path=file.path if file else "", size=0, mtime_ns=0)
+        resolved = ResolvedRequest(request=request, checkpoint=identity, checkpoint_name="")
+        plan = ImagePlan("sample", "training", 0, 0, request.seed, request.variation_seed, resolved)
+        self._runner = Runner(Tokenizer())
+        self._recipe = generate(plan, Tools(facts, lambda call, calls, step, denoised: None))
+        self.effect: Effect | None = next(self._recipe)
+
+    def go_on(self) -> None:
+        """Carries out what is waited for."""
+        assert self.effect is not None
         try:
-            effect = recipe.send(runner.run(model, sigmas, [effect])[0])
+            self.effect = self._recipe.send(self._runner.run(self._model, self._sigmas, [self.effect])[0])
         except StopIteration as stop:
-            picture: Picture = stop.value
-            return picture
+            self.effect, self.picture = None, stop.value
 
 
 def _png(picture: Picture, request: GenerationRequest) -> bytes:

@@ -49,12 +49,15 @@ class LatentStore:
     def latent(self, placed: Placed, mirrored: bool, encode: Callable[[], Tensor]) -> Tensor:
         """The latent of a picture in its bucket: as kept, else encoded and kept. Raises DiskFull, CannotWrite."""
         told = f"{self._encoder}/{placed.placing}/{mirrored}/".encode()
-        digest = hashlib.sha256(told + placed.sample.path.read_bytes()).hexdigest()[:32]
-        path = self._folder / f"{digest}.safetensors"
+        return self.kept(told + placed.sample.path.read_bytes(), encode)
+
+    def kept(self, told: bytes, make: Callable[[], Tensor]) -> Tensor:
+        """The latent of all that is told of it: as kept, else made and kept. Raises DiskFull, CannotWrite."""
+        path = self._folder / f"{hashlib.sha256(told).hexdigest()[:32]}.safetensors"
         try:
             return load_file(path)["latent"]
         except (OSError, SafetensorError, KeyError):
-            latent = encode()
+            latent = make()
             write_whole(path, save({"latent": latent}))
             return latent
 

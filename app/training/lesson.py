@@ -46,6 +46,15 @@ class Pictures:
     templates: Templates | None = None
 
 
+@dataclass(frozen=True)
+class Prior:
+    """Ordinary ones that are to stay as they are. taught: by the untouched model's answers at their noised latents;
+    else by the noise itself, as if they were to be learnt, too."""
+
+    pictures: Pictures
+    taught: bool
+
+
 class Draws(NamedTuple):
     """What one batch came to. latent, noise: [n, C, h, w]; t: [n]; mask: [n, 1, h, w] or None; numbers: [n, k]."""
 
@@ -58,7 +67,7 @@ class Draws(NamedTuple):
 
 
 class DiffusionLesson:
-    """See `Lesson`. prior: pictures of ordinary ones, or the captions by which the untouched model is asked."""
+    """See `Lesson`."""
 
     def __init__(
         self,
@@ -67,7 +76,7 @@ class DiffusionLesson:
         texts: Texts,
         pictures: Pictures,
         settings: LessonSettings,
-        prior: Pictures | Sequence[str] | None = None,
+        prior: Prior | None = None,
     ) -> None:
         self._model = model
         self._target = learnt
@@ -86,17 +95,16 @@ class DiffusionLesson:
         self._target.begin(step)
         batch = self._pictures.deal.batch(step)
         drawn = self._drawn(self._pictures, batch, "")
-        weight = self._settings.prior_weight
-        if not self._prior or not weight:
+        prior, weight = self._prior, self._settings.prior_weight
+        if prior is None or not weight:
             return self._error(drawn)
-        if isinstance(self._prior, Pictures):
-            ordinary = self._drawn(self._prior, self._prior.deal.batch(step), "class ")
+        ordinary = self._drawn(prior.pictures, prior.pictures.deal.batch(step), "class ")
+        if not prior.taught:
             return self._error(drawn) + weight * self._error(ordinary)
         # The teacher answers first: while it does, the weights in training are not in their places.
-        asked = self._drawn(self._pictures, batch, "prior ", self._prior)
         with self._target.untouched():
-            taught = self.answer(asked, frozen=True)
-        return self._error(drawn) + weight * masked_error(self.answer(asked), taught)
+            taught = self.answer(ordinary, frozen=True)
+        return self._error(drawn) + weight * masked_error(self.answer(ordinary), taught)
 
     def _error(self, drawn: Draws) -> Tensor:
         model, gamma = self._model, self._settings.min_snr_gamma
@@ -127,25 +135,20 @@ class DiffusionLesson:
         dtype = self._settings.autocast
         return nullcontext() if dtype is None else torch.autocast(self._model.device.type, dtype)
 
-    def _drawn(self, pictures: Pictures, batch: Batch, purpose: str, asked: Sequence[str] = ()) -> Draws:
+    def _drawn(self, pictures: Pictures, batch: Batch, purpose: str) -> Draws:
         rows = [
-            self._row(pictures, f"{purpose}{batch.epoch}/{sample}", sample, showing, asked)
+            self._row(pictures, f"{purpose}{batch.epoch}/{sample}", sample, showing)
             for sample, showing in zip(batch.samples, batch.shown, strict=True)
         ]
         return self.together(rows)
 
-    def _row(
-        self, pictures: Pictures, name: str, sample: int, showing: int, asked: Sequence[str]
-    ) -> tuple[Cached, Tensor, int, str]:
+    def _row(self, pictures: Pictures, name: str, sample: int, showing: int) -> tuple[Cached, Tensor, int, str]:
         """One picture of a batch: its form, noise, timestep and caption."""
         seed = self._settings.seed
         forms = pictures.cached[sample]
         words = numpy_generator(seed, f"words/{name}", showing)
         form = forms[int(words.integers(len(forms)))]
-        if asked:
-            caption = asked[int(words.integers(len(asked)))]
-        else:
-            caption = caption_for(pictures.captions[sample], pictures.options, words, pictures.templates)
+        caption = caption_for(pictures.captions[sample], pictures.options, words, pictures.templates)
         draws = generator(seed, f"noise/{name}", showing)
         t = int(torch.randint(len(self._model.alphas_cumprod), (1,), generator=draws))
         return form, self._noise(form.latent, draws), t, caption

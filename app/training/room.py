@@ -11,6 +11,7 @@ from app.models import LoadedModel
 from app.schema.training import TrainingRequest
 from app.training.data import Material
 from app.training.sample_prompts import sample_requests
+from app.training.teacher import lessons_of
 
 _SPARE = 1.1
 _SNAPSHOTS_AT_ONCE = 3
@@ -55,7 +56,8 @@ def room_of(
     side = model.family.pixels_per_latent
     pictures = (*material.pictures, *material.held_out, *material.class_pictures)
     cells = sum(one.placing.bucket.width * one.placing.bucket.height for one in pictures) // side**2
-    cells += material.class_missing * (request.width * request.height) // side**2
+    drawn = material.class_missing + lessons_of(request)
+    cells += drawn * (request.width * request.height) // side**2
     pixels = material.class_missing * request.width * request.height
     if request.sample_every:
         times = steps // request.sample_every + 2

@@ -18,7 +18,7 @@ from app.training.after_step import OUTBOX, AfterStep, DrawSamples, Report
 from app.training.data import Material, Placed, caption_of, class_captions, deal_of, read_material
 from app.training.events import Encoded, Event, Noted, Prepared, RolledBack
 from app.training.latents import LatentStore, encode_pictures
-from app.training.lesson import DiffusionLesson, LessonSettings, Pictures
+from app.training.lesson import DiffusionLesson, LessonSettings, Pictures, Prior
 from app.training.loop import ALONE, LoopSettings, run
 from app.training.measures import MEASURED, Measures
 from app.training.plan import in_steps, plan_of, rates_of
@@ -26,6 +26,7 @@ from app.training.precision import as_for_drawing, autocast_dtype, made_ready
 from app.training.schedule import SCHEDULES, rate_at, with_warm_up
 from app.training.snapshot import Snapshot, Snapshots
 from app.training.targets import Target, make_target
+from app.training.teacher import drawn_by_teacher, lessons_of
 from app.training.texts import Texts
 from app.training.together import Together
 
@@ -150,6 +151,7 @@ def _lesson(
 ) -> tuple[DiffusionLesson, Pictures | None]:
     """The lesson, its pictures encoded, and the held-out ones."""
     total = len(material.pictures) + len(material.held_out) + len(material.class_pictures)
+    total += lessons_of(request)
     done = 0
 
     def told(*_: int) -> None:
@@ -172,15 +174,20 @@ def _lesson(
     held_out = None
     if material.held_out:
         held_out = encoded(material.held_out, own_captions(material.held_out), flip=False, own=True)
-    prior: Pictures | tuple[str, ...] | None = None
-    if request.method != "textual_inversion" and request.prior == "prediction":
-        prior = class_captions([one.sample for one in material.pictures], request)
+    autocast = autocast_dtype(request.precision, model.device)
+    prior = None
+    if lessons_of(request):
+        captions = class_captions([one.sample for one in material.pictures], request)
+        bucket = max(buckets := material.buckets(), key=lambda one: (buckets[one], one))
+        with as_for_drawing(model):
+            ordinary = drawn_by_teacher(captions, request, model, target, bucket, store, autocast=autocast, report=told)
+        prior = Prior(ordinary, taught=True)
     elif material.class_pictures:
-        captions = [one.sample.caption or request.class_words for one in material.class_pictures]
-        prior = encoded(material.class_pictures, captions, flip=request.flip, own=False)
+        words = [one.sample.caption or request.class_words for one in material.class_pictures]
+        prior = Prior(encoded(material.class_pictures, words, flip=request.flip, own=False), taught=False)
     settings = LessonSettings(
         seed=request.seed,
-        autocast=autocast_dtype(request.precision, model.device),
+        autocast=autocast,
         noise_offset=request.noise_offset,
         min_snr_gamma=request.min_snr_gamma,
         prior_weight=request.prior_weight,

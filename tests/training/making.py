@@ -63,6 +63,7 @@ def asked(data: Path, method: str, **fields: Any) -> TrainingRequest:
         "rank": 2,
         "alpha": 2.0,
         "widths": (32, 64, 128),
+        "class_pictures": 2,
         "sample_every": 0,
         "snapshot_seconds": 0,
         "session": "a training",

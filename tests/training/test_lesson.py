@@ -14,8 +14,8 @@ from torch.nn.functional import mse_loss
 
 from app.language import Tokenizer
 from app.models import LoadedModel
-from app.training.data import Deal
-from app.training.lesson import DiffusionLesson, Draws, LessonSettings, Pictures
+from app.training.data import CaptionOptions, Deal
+from app.training.lesson import DiffusionLesson, Draws, LessonSettings, Pictures, Prior
 from app.training.precision import made_ready
 from app.training.targets import (
     EmbeddingSettings,
@@ -125,10 +125,16 @@ def test_noise_offset_shifts_whole_channels(model: LoadedModel) -> None:
     learnt.detach()
 
 
-def test_a_prior_by_prediction_is_zero_while_nothing_is_learnt(model: LoadedModel) -> None:
+def ordinary_ones(*captions: str, seed: int = 9, drop: float = 0.0) -> Pictures:
+    cached = [(one_latent(seed + number),) for number in range(len(captions))]
+    deal = Deal([0] * len(captions), [1] * len(captions), 1, 7)
+    return Pictures(cached, captions, deal, CaptionOptions(drop=drop))
+
+
+def test_a_taught_prior_is_zero_while_nothing_is_learnt(model: LoadedModel) -> None:
     learnt = WeightsTarget(model, WeightsSettings(keep_first=True))
     plain = lesson_of(model, learnt).loss(0).item()
-    prior = lesson_of(model, learnt, prior=("a dog", ""), prior_weight=3.0)
+    prior = lesson_of(model, learnt, prior=Prior(ordinary_ones("a dog", ""), taught=True), prior_weight=3.0)
     assert prior.loss(0).item() == pytest.approx(plain, rel=1e-4)
     stir(learnt, by=0.01)
     moved = lesson_of(model, learnt).loss(0).item()
@@ -136,11 +142,32 @@ def test_a_prior_by_prediction_is_zero_while_nothing_is_learnt(model: LoadedMode
     learnt.detach()
 
 
+def test_the_teacher_is_asked_at_latents_of_ordinary_ones_and_now_and_then_without_words(model: LoadedModel) -> None:
+    learnt = lora(model)
+    lesson = lesson_of(model, learnt, prior=Prior(ordinary_ones("a dog", drop=0.5), taught=True))
+    asked: list[Draws] = []
+    answer = lesson.answer
+
+    def listening(drawn: Draws, *, frozen: bool = False) -> Tensor:
+        if frozen:
+            asked.append(drawn)
+        return answer(drawn, frozen=frozen)
+
+    lesson.answer = listening  # type: ignore[method-assign]
+    for step in range(30):
+        lesson.loss(step)
+    assert all(torch.equal(drawn.latent[0], one_latent(9).latent) for drawn in asked)
+    said = [drawn.captions[0] for drawn in asked]
+    assert set(said) == {"a dog", ""}
+    assert 6 < said.count("") < 24
+    learnt.detach()
+
+
 def test_a_prior_of_pictures_adds_their_weighted_loss(model: LoadedModel) -> None:
     learnt = lora(model)
-    ordinary = Pictures([(one_latent(9),)], ["a dog"], Deal([0], [1], 1, 7))
+    prior = Prior(ordinary_ones("a dog"), taught=False)
     alone = lesson_of(model, learnt).loss(0).item()
-    losses = [lesson_of(model, learnt, prior=ordinary, prior_weight=weight).loss(0).item() for weight in (1.0, 0.5)]
+    losses = [lesson_of(model, learnt, prior=prior, prior_weight=weight).loss(0).item() for weight in (1.0, 0.5)]
     assert losses[0] - alone == pytest.approx(2 * (losses[1] - alone), rel=1e-4)
     assert losses[0] - alone > 0.1
     learnt.detach()

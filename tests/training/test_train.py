@@ -153,7 +153,7 @@ def test_the_plan_counts_everything(model: LoadedModel, data: Path, tmp_path: Pa
     path, events = told(request.model_copy(update={"steps": 2}), model, tmp_path)
     assert path.stat().st_size == pytest.approx(planned.room.file, rel=0.5)
     assert isinstance(events[0], Prepared)
-    assert [event.done for event in events if isinstance(event, Encoded)] == [1, 2, 3]
+    assert [event.done for event in events if isinstance(event, Encoded)] == [1, 2, 3, 4, 5]
     trained = Snapshots(tmp_path / "snapshots").newest()
     assert trained is not None
     weights = [tensor.numel() for name, tensor in trained.tensors.items() if name.startswith("weights.")]
