@@ -19,7 +19,7 @@ SUPERSAMPLING = 2
 PLACE_X = {"left": 0.32, "middle": 0.5, "right": 0.68}
 ISLAND: Rgb = (236, 210, 158)
 INK: Rgb = (52, 46, 60)
-PAINTS: dict[str, Rgb] = {**NEUTRALS, **COLOURS}
+PAINTS: dict[str, Rgb] = {**NEUTRALS, **{str(colour): rgb for colour, rgb in COLOURS.items()}}
 
 
 class Canvas:
