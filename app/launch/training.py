@@ -51,10 +51,10 @@ class TrainingPlanner:
         from app.training import plan  # noqa: PLC0415
         from app.training.together import require_cards  # noqa: PLC0415
 
-        if run.request.cards > 1:
-            require_cards(run.request, torch.cuda.device_count() if choose_device(run.device).type == "cuda" else 0)
+        device = choose_device(run.device or None)
+        require_cards(run.request, torch.cuda.device_count() if device.type == "cuda" else 0)
         model = outline_checkpoint(run.checkpoint.path, needs_vae=run.vae is None)
-        told = plan(run.request, model)
+        told = plan(run.request, model, device=device)
         told.room.require(self.folders.data, Path(run.destination).parent)
         buckets = [(*map(int, size.split("x")), count) for size, count in told.buckets.items()]
         missing = [f"{told.class_missing} pictures of ordinary ones will be drawn first."] if told.class_missing else []
@@ -67,6 +67,7 @@ class TrainingPlanner:
             steps=told.steps,
             epochs=told.epochs,
             parameters=told.parameters,
+            memory_bytes=told.memory,
             file_bytes=told.room.file,
             folder_bytes=told.room.run,
             free_bytes=shutil.disk_usage(self.folders.data).free,

@@ -51,8 +51,9 @@ class PlanFacts(BaseModel):
     """What a training will do, told before it starts.
 
     pictures: to learn from; held_out: kept back. per_epoch: shown in an epoch, repeats counted. steps_per_epoch:
-    batches that show them all. parameters: numbers trained. file_bytes: of what comes out. folder_bytes: that the run's
-    snapshots, caches, samples and copies will take; free_bytes: that the drive has. All four are 0 where not counted.
+    batches that show them all. parameters: numbers trained. memory_bytes: on the device, at the least. file_bytes: of
+    what comes out. folder_bytes: that the run's snapshots, caches, samples and copies will take; free_bytes: that the
+    drive has. Everything from parameters on is 0 where it was not counted.
     remarks: what the user should know that stops nothing.
     """
 
@@ -66,6 +67,7 @@ class PlanFacts(BaseModel):
     steps: int
     epochs: float
     parameters: int = 0
+    memory_bytes: int = 0
     file_bytes: int = 0
     folder_bytes: int = 0
     free_bytes: int = 0
@@ -82,7 +84,8 @@ class PlanFacts(BaseModel):
         if not self.parameters:
             return shown
         return (
-            f"{shown}; {_count(self.parameters, 'number')} trained, a file of {_size(self.file_bytes)}; "
+            f"{shown}; {_count(self.parameters, 'number')} trained in {_size(self.memory_bytes)} of memory and "
+            f"what the pictures need, a file of {_size(self.file_bytes)}; "
             f"{_size(self.folder_bytes)} more on the disk while it runs, {_size(self.free_bytes)} are free"
         )
 

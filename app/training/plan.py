@@ -11,12 +11,15 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from app.files.free_space import size_words
 from app.language import Tokenizer
 from app.models import SDXL_REFINER, LoadedModel
 from app.schema.errors import TrainingProblem
 from app.schema.training import TrainingRequest
 from app.training.data import Material, class_captions, deal_of, read_material, word_of
+from app.training.memory import memory_of
 from app.training.packages import require_accelerate, require_tensorboard
 from app.training.room import Room, room_of
 from app.training.sample_prompts import sample_requests
@@ -28,7 +31,7 @@ from app.training.targets import make_target
 class TrainingPlan:
     """pictures: to learn from; held_out: to test on. buckets: pictures by 'width x height'. shown_per_epoch: repeats
     counted. steps: optimiser steps, after the early end of a rate's text. class_missing: pictures of ordinary ones that
-    are to be drawn first. parameters, room: 0 while no model was looked at.
+    are to be drawn first. parameters, room, memory (bytes on the device at the least): 0 while no model was looked at.
     """
 
     pictures: int
@@ -42,6 +45,7 @@ class TrainingPlan:
     class_missing: int
     parameters: int
     room: Room
+    memory: int
     warnings: tuple[str, ...]
 
     def __str__(self) -> str:
@@ -56,15 +60,20 @@ class TrainingPlan:
 
 
 def plan(
-    request: TrainingRequest, model: LoadedModel | None = None, folder: Path | None = None, *, check_class: bool = False
+    request: TrainingRequest,
+    model: LoadedModel | None = None,
+    folder: Path | None = None,
+    *,
+    check_class: bool = False,
+    device: torch.device | None = None,
 ) -> TrainingPlan:
     """Looks at everything a training needs and trains nothing.
 
     model: as loaded for it, or its outline; nothing of it is changed. folder: of the run, for the room on its disk.
-    check_class: the pictures of ordinary ones must be there by now. Raises TrainingProblem for what would end in
-    failure later, DiskFull.
+    check_class: the pictures of ordinary ones must be there by now. device: that it will run on; None: the model's.
+    Raises TrainingProblem for what would end in failure later, DiskFull.
     """
-    return plan_of(request, read_material(request), model, folder, check_class=check_class)
+    return plan_of(request, read_material(request), model, folder, check_class=check_class, device=device)
 
 
 def plan_of(
@@ -74,6 +83,7 @@ def plan_of(
     folder: Path | None = None,
     *,
     check_class: bool = False,
+    device: torch.device | None = None,
 ) -> TrainingPlan:
     """`plan` for material that was read."""
     request = in_steps(request, material)
@@ -88,11 +98,12 @@ def plan_of(
             field="class_data",
             hint="Have them drawn, put some into the folder, or take 'prediction', which needs none.",
         )
-    parameters, room = 0, Room()
+    parameters, room, memory = 0, Room(), 0
     if model is not None:
         _require_fit(request, model)
         parameters, file_bytes = _measured(request, model)
         room = room_of(request, material, model, parameters, file_bytes, steps)
+        memory = memory_of(request, model, parameters, device or model.device)
     if folder is not None:
         room.require(folder)
     deal = deal_of(material.pictures, request.batch_size, request.seed)
@@ -108,6 +119,7 @@ def plan_of(
         class_missing=material.class_missing,
         parameters=parameters,
         room=room,
+        memory=memory,
         warnings=_warnings(request, material, model),
     )
 

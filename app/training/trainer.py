@@ -207,7 +207,8 @@ class _Recorder:
                 self._tell("prepared", step=step, steps=plan.steps, text=str(plan))
                 self._tell("phase", text="Reading the pictures")
             case Encoded(done, total):
-                self._tell("phase", text=f"Reading the pictures: {done} of {total}")
+                ready = "Looking at ordinary ones, to tell later how they change"
+                self._tell("phase", text=ready if done == total else f"Reading the pictures: {done} of {total}")
             case Stepped():
                 loss = event.loss if math.isfinite(event.loss) else None
                 self._tell(

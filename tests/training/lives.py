@@ -27,7 +27,7 @@ class Life:
         """Its exit status, None while it runs."""
         return self.process.exitcode
 
-    def wait(self, seconds: float = 60.0) -> int | None:
+    def wait(self, seconds: float = 300.0) -> int | None:
         """Its exit status once it has ended."""
         self.process.join(seconds)
         return self.process.exitcode

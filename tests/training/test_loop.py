@@ -16,7 +16,7 @@ from torch import Tensor
 
 from app.schema.errors import TrainingProblem
 from app.setup.environment import PROGRAM
-from app.training import LoopSettings, Snapshots, constant, linear
+from app.training import LoopSettings, Snapshot, Snapshots, constant, linear
 from app.training.loop import run
 from tests.training.lessons import SETTINGS, STEPS, Bend, digest, newest
 
@@ -46,34 +46,24 @@ def straight(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Tensor]:
 
 
 def newest_step(folder: Path) -> int:
-    """0 where a run was killed before its first snapshot."""
-    snapshot = Snapshots(folder).newest()
-    return snapshot.step if snapshot else 0
+    return newest(folder).step
 
 
 def by_kind(tensors: Mapping[str, Tensor], kind: str) -> str:
     return digest({name: tensor for name, tensor in tensors.items() if name.startswith(f"{kind}.")})
 
 
-def test_half_here_and_half_in_a_new_process_is_the_whole(straight: dict[str, Tensor], tmp_path: Path) -> None:
-    state = run(Bend(), SETTINGS, Snapshots(tmp_path), until=STEPS // 2)
-    assert state.step == newest(tmp_path).step == STEPS // 2
-    child = [*LEARNER, str(tmp_path)]
-    subprocess.run(child, cwd=PROGRAM, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    tensors = newest(tmp_path).tensors
-    assert newest(tmp_path).step == STEPS
-    for kind in ("weights", "average", "optimizer"):
-        assert by_kind(tensors, kind) == by_kind(straight, kind), kind
-    assert digest(tensors) == digest(straight)
-
-
-def test_killed_anywhere_and_resumed_is_the_whole(straight: dict[str, Tensor], tmp_path: Path) -> None:
-    chosen = random.Random().randrange(1, STEPS - 5)
+def test_begun_here_killed_in_a_new_process_and_ended_here_is_the_whole(
+    straight: dict[str, Tensor], tmp_path: Path
+) -> None:
+    begun = random.Random().randrange(1, STEPS // 2)
+    chosen = random.Random().randrange(begun + 1, STEPS - 5)
+    assert run(Bend(), SETTINGS, Snapshots(tmp_path), until=begun).step == newest_step(tmp_path) == begun
     command = [*LEARNER, str(tmp_path)]
     with subprocess.Popen(command, cwd=PROGRAM, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdin is not None
         assert child.stdout is not None
-        child.stdin.write("\n" * (chosen + 3))  # it may go on a little while the blow falls, but not to its end
+        child.stdin.write("\n" * (chosen - begun + 3))  # it may go on a little while the blow falls, not to its end
         child.stdin.flush()
         while int(child.stdout.readline()) < chosen:
             pass
@@ -81,7 +71,10 @@ def test_killed_anywhere_and_resumed_is_the_whole(straight: dict[str, Tensor], t
     assert STEPS > newest_step(tmp_path) >= chosen - 1
     state = run(Bend(), SETTINGS, Snapshots(tmp_path))
     assert state.step == STEPS
-    assert digest(newest(tmp_path).tensors) == digest(straight), f"killed at step {chosen}"
+    tensors = newest(tmp_path).tensors
+    for kind in ("weights", "average", "optimizer"):
+        assert by_kind(tensors, kind) == by_kind(straight, kind), f"{kind}, begun to {begun}, killed at {chosen}"
+    assert digest(tensors) == digest(straight)
 
 
 def test_a_snapshot_at_every_step_and_a_new_start_at_every_step_change_nothing(
@@ -188,6 +181,25 @@ def test_snapshots_come_by_the_clock_and_at_the_end(tmp_path: Path, monkeypatch:
 
     run(Slope(), LoopSettings(8, 0.1, constant(8), every=60), Snapshots(tmp_path, keep=9), report)
     assert [*saved, newest(tmp_path).step] == [3, 6, 8]
+
+
+def test_snapshots_that_take_long_come_less_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("app.training.loop.time.monotonic", lambda: now[0])
+    save = Snapshots.save
+    saved: list[int] = []
+
+    def slowly(snapshots: Snapshots, snapshot: Snapshot) -> Path:
+        now[0] += 20
+        saved.append(snapshot.step)
+        return save(snapshots, snapshot)
+
+    def report(step: int, loss: float, rate: float) -> None:
+        now[0] += 25
+
+    monkeypatch.setattr(Snapshots, "save", slowly)
+    run(Slope(), LoopSettings(20, 0.1, constant(20), every=60), Snapshots(tmp_path), report)
+    assert saved == [3, 11, 19, 20]  # the first after 60 seconds, then after ten times the 20 that one took
 
 
 def test_a_loss_that_is_no_number_stops_the_run_before_it_spoils_a_weight(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from app.training.trainer import train_run
 from tests.models.checkpoints import write_tiny_checkpoint
 from tests.training.fake_trainer import train
 from tests.training.lives import Life, start_fake, start_real
-from tests.training.making import asked, draw_pictures
+from tests.training.making import SMALL, asked, draw_pictures
 
 Makes = Callable[..., RunFolder]
 
@@ -96,7 +96,7 @@ def test_killed_at_random_moments_the_file_is_the_same_to_the_bit(makes: Makes, 
 
 
 def test_the_real_trainer_killed_in_the_middle_gives_the_same_file(tmp_path: Path) -> None:
-    file = write_tiny_checkpoint(tmp_path / "SD1.safetensors", dtype=torch.float32)
+    file = write_tiny_checkpoint(tmp_path / "SD1.safetensors", dtype=torch.float32, **SMALL["SD1"])
     identity = Identity.of(str(file))
     checkpoint = FileIdentity(path=str(file), size=identity.size, mtime_ns=identity.mtime_ns)
     data = draw_pictures(tmp_path / "data", 2)
@@ -143,7 +143,7 @@ def test_a_run_that_is_stopped_keeps_what_is_learnt_so_far(makes: Makes, tmp_pat
 
 
 def test_the_real_trainer_makes_a_file_of_what_is_learnt_when_it_is_stopped(tmp_path: Path) -> None:
-    file = write_tiny_checkpoint(tmp_path / "SD1.safetensors", dtype=torch.float32)
+    file = write_tiny_checkpoint(tmp_path / "SD1.safetensors", dtype=torch.float32, **SMALL["SD1"])
     identity = Identity.of(str(file))
     checkpoint = FileIdentity(path=str(file), size=identity.size, mtime_ns=identity.mtime_ns)
     request = asked(draw_pictures(tmp_path / "data", 2), "hypernetwork", steps=10_000, sample_every=0)

@@ -105,7 +105,7 @@ easel.train = (() => {
     return seconds < 5400 ? `${Math.round(seconds / 60)} min left` : `${(seconds / 3600).toFixed(1)} h left`;
   }
   function figures(progress) {
-    const done = progress.steps ? (100 * progress.step) / progress.steps : 0;
+    const done = progress.state === "done" ? 100 : progress.steps ? (100 * progress.step) / progress.steps : 0;
     byId("live").querySelector(".easel-bar div").style.width = `${done}%`;
     byId("live").querySelector(".easel-bar").setAttribute("aria-valuenow", Math.round(done));
     const words = [progress.phase, `step ${progress.step} of ${progress.steps}`, progress.loss !== null && `loss ${progress.loss.toPrecision(3)}`,
@@ -154,6 +154,12 @@ easel.train = (() => {
   function addSample({ url, name, step, prompt }) {
     if (byId("samples").querySelector(`[data-name="${CSS.escape(name)}"]`)) return;
     const link = make("a", { href: url, target: "_blank", rel: "noopener" }, make("img", { src: url, loading: "lazy", alt: prompt || name, title: prompt }));
+    // Several prompts stand side by side, a row for each step.
+    const prompts = Number(/-(\d+)\.png$/.exec(name)?.[1] ?? 0) + 1;
+    if (prompts > (Number(byId("samples").dataset.prompts) || 1)) {
+      byId("samples").dataset.prompts = prompts;
+      byId("samples").style.gridTemplateColumns = `repeat(${prompts}, minmax(0, 160px))`;
+    }
     byId("samples").append(make("figure", { "data-name": name }, link, make("figcaption", {}, step ? `step ${step}` : "before")));
   }
   function notice(text) { byId("notices").append(make("p", {}, text)); }
@@ -170,13 +176,14 @@ easel.train = (() => {
     now.live = now.progress?.state ?? now.state;
     curve = { ...(await ask(`api/training/${id}/curve`)), steps: now.progress?.steps ?? now.request.steps };
     byId("samples").replaceChildren();
+    byId("samples").style.gridTemplateColumns = byId("samples").dataset.prompts = "";
     byId("notices").replaceChildren();
     byId("failed").hidden = !now.error;
     byId("failed").textContent = now.error?.message ?? "";
     now.samples.forEach(addSample);
     const last = curve.loss.at(-1);
     const words = { queued: "Waiting", running: "Running", paused: "Paused", done: "Done", failed: "Failed", cancelled: "Cancelled" };
-    const step = now.state === "done" ? curve.steps : last?.[0] ?? 0;
+    const step = last?.[0] ?? 0;
     figures(now.progress ?? { phase: words[now.state], state: now.state, step, steps: curve.steps, loss: last?.[1] ?? null, validation: null, rate: last?.[2] ?? null, eta: null, memory: null });
     source = new EventSource(`api/training/${id}/events`);
     source.addEventListener("training", ({ data }) => figures(JSON.parse(data)));

@@ -17,7 +17,7 @@ easel.trainCurve = (() => {
   function line(points, x, y, name) {
     const path = document.createElementNS(NS, "path");
     path.setAttribute("class", name);
-    path.setAttribute("d", points.map(([step, value], place) => `${place ? "L" : "M"}${x(step).toFixed(1)} ${y(value).toFixed(1)}`).join(""));
+    path.setAttribute("d", points.map(([step, value], place) => `${place ? "L" : "M"}${x(step).toFixed(1)} ${y(value).toFixed(1)}`).join("") + (points.length === 1 ? "h0" : ""));
     return path;
   }
   function label(text, x, y, anchor) {

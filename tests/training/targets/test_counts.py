@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any, cast
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-from app.models import SD1, SDXL, LoadedModel, TextEncoder
+from app.models import SD1, SDXL, LoadedModel, Recommended, TextEncoder, Vae, alphas_cumprod
+from app.training import plan
 from app.training.targets import HypernetworkSettings, HypernetworkTarget, LoraSettings, LoraTarget, lora_layers
+from tests.training.making import asked, draw_pictures
 
 BIG_G: dict[str, Any] = {
     "hidden_size": 1280,
@@ -51,10 +54,24 @@ def true_size(family: str) -> LoadedModel:
                 TextEncoder(SDXL.text_encoders[0], CLIPTextModel(CLIPTextConfig(**CLIP_L))),
                 TextEncoder(SDXL.text_encoders[1], CLIPTextModelWithProjection(CLIPTextConfig(**BIG_G))),
             )
-    told = SimpleNamespace(
-        family=SD1 if family == "SD1" else SDXL, unet=unet, text_encoders=encoders, device=torch.device("meta")
+        vae = AutoencoderKL(
+            down_block_types=("DownEncoderBlock2D",) * 4,
+            up_block_types=("UpDecoderBlock2D",) * 4,
+            block_out_channels=(128, 256, 512, 512),
+            layers_per_block=2,
+        )
+    facts = SD1 if family == "SD1" else SDXL
+    return LoadedModel(
+        family=facts,
+        unet=unet,
+        text_encoders=encoders,
+        vae=Vae(vae, facts.scaling_factor),
+        prediction_type="epsilon",
+        alphas_cumprod=alphas_cumprod(facts),
+        recommended=Recommended(512, 512),
+        preview=facts.preview,
+        fingerprint="",
     )
-    return cast("LoadedModel", told)
 
 
 @pytest.fixture(scope="module")
@@ -129,3 +146,42 @@ def test_a_hypernetwork_of_sd15_has_the_size_of_a1111s(sd1: LoadedModel) -> None
         )
     assert learnt.file_bytes() == pytest.approx(87.8e6, rel=0.01)
     learnt.detach()
+
+
+MB, GB = 1e6, 1e9
+SD1_UNET, SDXL_UNET = 859_520_964, 2_567_463_684
+# Numbers trained, bytes of the file and of a snapshot, memory at the least; float32 and AdamW unless said otherwise.
+TABLE: dict[tuple[str, str], tuple[dict[str, Any], int, float, float, float]] = {
+    ("SD1", "lora"): ({"rank": 32, "text_encoder_rate": 0.5}, 32 * (423_936 + 165_888), 37.8 * MB, 226 * MB, 4.57 * GB),
+    ("SD1", "dreambooth"): ({"prior": "none", "save_precision": "fp16"}, SD1_UNET, 2.13 * GB, 10.3 * GB, 14.6 * GB),
+    ("SD1", "textual_inversion"): ({"vectors": 8}, 8 * 768, 24_576, 73_728, 4.27 * GB),
+    ("SD1", "hypernetwork"): ({"widths": (320, 640, 768, 1280)}, 21_939_840, 87.8 * MB, 263 * MB, 4.62 * GB),
+    ("SDXL", "lora"): ({"rank": 16}, 16 * 2_659_840, 85.1 * MB, 511 * MB, 14.6 * GB),
+    ("SDXL", "dreambooth"): (
+        {"prior": "none", "optimizer": "Adafactor", "save_precision": "fp16"},
+        SDXL_UNET, 6.94 * GB, 20.5 * GB, 26.7 * GB,
+    ),
+    ("SDXL", "textual_inversion"): ({"vectors": 8}, 8 * (768 + 1280), 65_536, 196_608, 13.9 * GB),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("family", "method"), TABLE)
+def test_a_plan_tells_numbers_file_snapshot_and_memory_of_each_method(
+    family: str, method: str, sd1: LoadedModel, sdxl: LoadedModel, tmp_path: Path
+) -> None:
+    fields, numbers, file, snapshot, memory = TABLE[family, method]
+    planned = plan(asked(draw_pictures(tmp_path / "data", 1), method, **fields), sd1 if family == "SD1" else sdxl)
+    assert planned.parameters == numbers
+    assert planned.room.file == pytest.approx(file, rel=0.015)
+    assert planned.room.snapshot == pytest.approx(snapshot, rel=0.015)
+    assert planned.memory == pytest.approx(memory, rel=0.015)
+
+
+def test_half_precision_halves_what_is_frozen_and_a_teacher_doubles_what_is_trained(
+    sd1: LoadedModel, tmp_path: Path
+) -> None:
+    data = draw_pictures(tmp_path / "data", 1)
+    frozen = plan(asked(data, "textual_inversion", precision="bf16"), sd1).memory
+    assert frozen == pytest.approx((SD1_UNET + 123_060_480) * 2 + 83_653_863 * 4, rel=1e-4)
+    taught, untaught = (plan(asked(data, "dreambooth", prior=prior), sd1).memory for prior in ("prediction", "none"))
+    assert taught - untaught == SD1_UNET * 4

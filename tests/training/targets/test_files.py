@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from diffusers.loaders import StableDiffusionLoraLoaderMixin
+from diffusers.loaders.textual_inversion import load_textual_inversion_state_dicts
 from lycoris.modules import LoConModule, get_module, make_module
 from safetensors import safe_open
 from safetensors.torch import load_file
@@ -30,6 +32,7 @@ from app.training.targets import (
     WeightsTarget,
     lora_layers,
 )
+from app.training.texts import Texts
 from tests.models.checkpoints import tiny_layout
 from tests.models.oracles import oracle_unet
 from tests.training.making import SMALL, answer_of, sha256, state_hash, stir, tiny
@@ -172,6 +175,43 @@ def test_an_embedding_acts_as_it_was_trained(model: LoadedModel, suffix: str, tm
     answer = exported(learnt, model, tmp_path / f"sks{suffix}")
     assert torch.equal(read_vectors(tmp_path / f"sks{suffix}")[0], vectors)
     assert torch.equal(worn(model, tmp_path / f"sks{suffix}", "embedding"), answer)
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+def test_diffusers_reads_the_embedding_and_transformers_reads_its_word_alike(
+    model: LoadedModel, suffix: str, tmp_path: Path
+) -> None:
+    learnt = EmbeddingTarget(model, EmbeddingSettings("sks", 2, "purple", pickled=suffix == ".pt"), Tokenizer())
+    stir(learnt, by=0.5)
+    with torch.no_grad():
+        ours = Texts(model, Tokenizer()).learning(("a sks house",), learnt.vocabularies()).context
+    path = learnt.export(tmp_path / f"sks{suffix}", TOLD)
+    learnt.detach()
+    (state,) = load_textual_inversion_state_dicts([str(path)])
+    vectors = state["string_to_param"]["*"] if "string_to_param" in state else next(iter(state.values()))
+    encoder = deepcopy(model.text_encoders[0].module)
+    first = encoder.get_input_embeddings().weight.shape[0]
+    encoder.resize_token_embeddings(first + 2)
+    encoder.get_input_embeddings().weight.data[first:] = vectors
+    before, after = (Tokenizer().encode(word) for word in ("a", "house"))
+    ids = [49406, *before, first, first + 1, *after]
+    ids += [49407] * (77 - len(ids))
+    with torch.no_grad():
+        theirs = encoder(torch.tensor([ids])).last_hidden_state
+    torch.testing.assert_close(theirs, ours, rtol=1e-4, atol=1e-5)
+
+
+def test_diffusers_reads_the_checkpoint(model: LoadedModel, tmp_path: Path) -> None:
+    learnt = WeightsTarget(model, WeightsSettings())
+    stir(learnt, by=0.01)
+    answer = exported(learnt, model, tmp_path / "out.safetensors")
+    own = model.unet
+    assert not torch.allclose(answer_of(model), answer, atol=1e-3)
+    model.unet = oracle_unet(tmp_path / "out.safetensors", tiny_layout("SD1", **SMALL["SD1"]))
+    try:
+        torch.testing.assert_close(answer_of(model), answer, rtol=1e-3, atol=2e-4)
+    finally:
+        model.unet = own
 
 
 def test_a1111s_embedding_holds_plain_values(model: LoadedModel, tmp_path: Path) -> None:

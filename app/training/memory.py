@@ -1,0 +1,32 @@
+"""Memory: what a training takes at the least, counted before it starts; activations come on top of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+
+from app.models import LoadedModel
+from app.schema.training import TrainingRequest
+from app.training.precision import precision_to_load
+
+_STATE_BYTES: Mapping[str, int] = {"AdamW": 8, "AdamW8bit": 2, "Adafactor": 1, "Lion": 4, "Prodigy": 16}
+"""Of the optimiser, for each number trained; Adafactor's are factored into rows and columns."""
+_FLOAT = 4
+
+
+def memory_of(request: TrainingRequest, model: LoadedModel, parameters: int, device: torch.device) -> int:
+    """Bytes on the device: the model as it is loaded, what is trained, its gradients, the optimiser's state.
+
+    parameters: numbers trained. A checkpoint that teaches itself what to keep lies there twice.
+    """
+    loaded = precision_to_load(request, device)
+    dtypes = {"unet": loaded.unet, "vae": loaded.vae}
+    held = sum(
+        sum(tensor.numel() for tensor in part.parameters()) * dtypes.get(name, loaded.text).itemsize
+        for name, part in model.parts()
+    )
+    whole = request.method == "dreambooth"
+    teaches = whole and request.prior == "prediction" and request.prior_weight > 0
+    copies = (not whole) + teaches + bool(request.average)
+    return held + parameters * (_FLOAT * (1 + copies) + _STATE_BYTES[request.optimizer])

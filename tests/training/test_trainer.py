@@ -1,0 +1,65 @@
+"""The trainer: pictures of ordinary ones are drawn where they are missing, and only those."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from app.files.run_folder import RunFolder, Wish
+from app.models import LoadedModel
+from app.schema.errors import TrainingProblem
+from app.training import read_material
+from app.training.trainer import with_class_pictures
+from tests.training.making import asked, draw_pictures, tiny
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
+    return tiny(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(autouse=True)
+def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.training.trainer.CLASS_STEPS", 2)
+
+
+def go(kind: str = "", **values: object) -> Wish:
+    return "go"
+
+
+def test_missing_pictures_of_ordinary_ones_are_drawn_and_learnt_from(model: LoadedModel, tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    request = asked(draw_pictures(tmp_path / "data", 1), "lora", prior="pictures", class_pictures=3)
+    told: list[str] = []
+    ready = with_class_pictures(request, model, folder, lambda kind, text: told.append(text), go)
+    assert ready is not None
+    drawn = sorted((tmp_path / "run" / "class").glob("*.png"))
+    assert [path.name for path in drawn] == [f"ordinary-{number:05d}.png" for number in range(3)]
+    assert told[-1] == "Drawing pictures of ordinary ones: 3 of 3"
+    assert Image.open(drawn[0]).size == (64, 64)
+    assert len({path.read_bytes() for path in drawn}) == 3
+    material = read_material(ready)
+    assert (len(material.class_pictures), material.class_missing) == (3, 0)
+    assert {one.sample.caption for one in material.class_pictures} == {"circle"}
+
+
+def test_what_was_drawn_before_a_kill_is_kept_and_the_rest_is_the_same(model: LoadedModel, tmp_path: Path) -> None:
+    data = draw_pictures(tmp_path / "data", 1)
+    request = asked(data, "lora", prior="pictures", class_pictures=3, class_data=str(tmp_path / "class"))
+    wishes = iter(("go", "go", "pause"))
+    assert with_class_pictures(request, model, RunFolder(tmp_path), go, lambda: next(wishes)) is None  # type: ignore[arg-type]
+    before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "class").glob("*.png")}
+    assert len(before) == 2
+    assert with_class_pictures(request, model, RunFolder(tmp_path), go, go) is not None  # type: ignore[arg-type]
+    after = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "class").glob("*.png")}
+    assert before.items() <= after.items()
+    assert len(after) == 3
+
+
+def test_without_a_word_for_them_they_cannot_be_drawn(model: LoadedModel, tmp_path: Path) -> None:
+    request = asked(draw_pictures(tmp_path / "data", 1), "lora", prior="pictures", class_words="")
+    with pytest.raises(TrainingProblem, match="What ordinary ones are called is not said") as caught:
+        with_class_pictures(request, model, RunFolder(tmp_path), go, go)  # type: ignore[arg-type]
+    assert caught.value.field == "class_words"
