@@ -73,7 +73,7 @@ def main() -> None:
 
 def compare(checkpoint: Path, folder: Path, side: int, steps: int, pairs: int) -> tuple[Spent, dict[str, list[Spent]]]:
     """Median ratios of product over baseline, and the seconds of each."""
-    options = LaunchOptions(data_dir=folder / "data", ckpt_dir=checkpoint.parent, use_cpu=("all",))
+    options = LaunchOptions(data_dir=folder / "data", ckpt_dir=(checkpoint.parent,), use_cpu=("all",))
     request = GenerationRequest(
         prompt=PROMPT,
         negative_prompt=NEGATIVE,

@@ -86,6 +86,7 @@ def details(library: ModelLibrary, file: ModelFile, full: bool = False) -> dict[
         **_of_network(file.summary.network),
         "trigger_words": list(trigger_words_of(file, beside)),
         "description": beside.description,
+        "configuration": str(beside.config) if beside.config else None,
         "vae": vae.file_name if vae else None,
         "preview": str(beside.preview) if beside.preview else None,
         "metadata": metadata,

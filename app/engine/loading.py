@@ -17,6 +17,7 @@ from app.models import (
     LoadedModel,
     OpenFiles,
     Precision,
+    Skeletons,
     Source,
     Survey,
     Vae,
@@ -56,6 +57,7 @@ class Loading:
         self._wanted_attention = attention
         self._attention: dict[torch.dtype, str] = {}
         self._files = OpenFiles()
+        self._skeletons = Skeletons()
         self._surveys: dict[tuple[ModelChoice, torch.dtype | None, torch.dtype | None], Needs] = {}
 
     def __call__(self, choice: ModelChoice) -> LoadedModel:
@@ -103,7 +105,15 @@ class Loading:
         file = choice.vae or choice.checkpoint
         dtype = dtype or self._precision(choice, None).vae
         opened = self._files.get(file.path)
-        vae = load_vae(opened, scaling_factor=1.0, device=device, dtype=dtype, into=into, progress=tell)
+        vae = load_vae(
+            opened,
+            scaling_factor=1.0,
+            device=device,
+            dtype=dtype,
+            into=into,
+            progress=tell,
+            skeletons=self._skeletons,
+        )
         if choice.vae is None:
             vae.file, vae.name = None, f"of {Path(file.path).name}"
         return vae
@@ -131,6 +141,7 @@ class Loading:
             text_encoders_from=self._lenders(choice),
             into=into,
             progress=tell,
+            skeletons=self._skeletons,
         )
         if eight_bits is not None:
             store_in_eight_bits(model.unet, eight_bits)

@@ -18,6 +18,7 @@ from app.models.precision import Precision, choose_precision, higher_precision, 
 from app.models.previews import fit_preview, thumbnail
 from app.models.progress import Progress
 from app.models.single_file import write_single_file
+from app.models.skeletons import Skeletons
 from app.models.survey import Survey, survey_checkpoint, survey_vae
 from app.models.text_encoder import EncodedText, TextEncoder
 from app.models.tiny_decoder import TinyDecoder, load_tiny_decoder, tiny_decoder_for
@@ -47,6 +48,7 @@ __all__ = [
     "PredictionType",
     "Progress",
     "Recommended",
+    "Skeletons",
     "Source",
     "Survey",
     "Taken",

@@ -6,6 +6,7 @@ already open is taken as it is, so that a header is read once for everything tha
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from pathlib import Path
 
 from app.files import Identity
@@ -20,21 +21,29 @@ Source = str | Path | Weights
 
 
 class OpenFiles:
-    """What has been opened for one load, to be used by the next who asks for the same file."""
+    """What has been opened, for the next who asks for the same file: its names and shapes are read once.
 
-    def __init__(self) -> None:
-        self._open: dict[str, Weights] = {}
+    keeps: so many files are remembered, those asked for last; a header takes a megabyte or two.
+    """
+
+    def __init__(self, keeps: int = 8) -> None:
+        self._keeps = keeps
+        self._known: OrderedDict[str, Weights] = OrderedDict()
 
     def get(self, path: str) -> Weights:
         """The file or folder, opened if it is not or has changed since. Raises as open_weights does."""
-        opened = self._open.get(path)
-        if opened is None or opened.identity != Identity.of(path):
-            opened = self._open[path] = _open(Path(path))
-        return opened
+        known = self._known.get(path)
+        if known is None or known.identity != Identity.of(path):
+            known = self._known[path] = _open(Path(path))
+        self._known.move_to_end(path)
+        return known
 
     def close(self) -> None:
-        """Lets go of all; tensors that share a file's pages stay as they are."""
-        self._open.clear()
+        """Lets go of all files; tensors that share a file's pages stay as they are."""
+        for known in self._known.values():
+            known.close()
+        while len(self._known) > self._keeps:
+            self._known.popitem(last=False)
 
 
 def open_weights(path: str | Path) -> Weights:

@@ -5,56 +5,86 @@ Knows where a parameter lies (`keys.Source`), not why; takes meta modules as wel
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from app.models.keys import Source, text_sources
+from app.models.keys import Source, text_dialect, text_sources
 from app.models.memory import is_mapped, mark_mapped
 from app.models.progress import Meter
+from app.models.skeletons import Skeletons
 from app.models.text_encoder import TextEncoder
 from app.models.weights import Weights
 from app.schema.errors import BrokenModelFile
 
 
 def fill_text_encoder(
-    file: Weights, encoder: TextEncoder, dtype: torch.dtype, device: torch.device, meter: Meter
+    file: Weights,
+    encoder: TextEncoder,
+    dtype: torch.dtype,
+    device: torch.device,
+    meter: Meter,
+    skeletons: Skeletons,
 ) -> set[str]:
     """Give a text encoder its tensors. Returns the names of the tensors used."""
-    names = [name for name, _ in encoder.named_parameters()]
-    sources = text_sources(names, encoder.facts, file.shapes)
-    own_names = [name for name, _ in encoder.module.named_parameters()]
-    own = {own_name: sources[name] for own_name, name in zip(own_names, names, strict=True)}
-    used = fill(file, encoder.module, own, dtype, device, "text encoder", meter)
+    slots = slots_of(encoder.module)
+    dialect = text_dialect(encoder.facts, file.shapes)
+    turned = f"{encoder.facts.prefix}text_projection.weight" in file.shapes
+
+    def find() -> dict[str, Source]:
+        names = [encoder.name_on_disk(name) for name in slots]
+        sources = text_sources(names, encoder.facts, file.shapes)
+        return {name: sources[on_disk] for name, on_disk in zip(slots, names, strict=True)}
+
+    sources = skeletons.places(("text", tuple(slots), encoder.facts.prefix, dialect, turned), find)
+    used = fill(file, slots, sources, dtype, device, "text encoder", meter)
     # The only buffer of the module; it is counted, not stored.
     encoder.transformer.embeddings.position_ids = torch.arange(encoder.facts.length, device=device).expand((1, -1))
     return used
 
 
+class Slot(NamedTuple):
+    """A place for a parameter: module.name, which holds `parameter` now."""
+
+    module: nn.Module
+    name: str
+    parameter: nn.Parameter
+
+
+def slots_of(module: nn.Module) -> dict[str, Slot]:
+    """The places of all parameters by their full names."""
+    return {
+        f"{path}.{name}" if path else name: Slot(part, name, parameter)
+        for path, part in module.named_modules()
+        for name, parameter in part._parameters.items()  # named_parameters() walks through the children once more
+        if parameter is not None
+    }
+
+
 def fill(
     file: Weights,
-    module: nn.Module,
-    sources: dict[str, Source],
+    slots: Mapping[str, Slot],
+    sources: Mapping[str, Source],
     dtype: torch.dtype,
     device: torch.device,
     part: str,
     meter: Meter,
 ) -> set[str]:
     """Give every parameter its tensor, in the file's order. Returns the names of the tensors used."""
-    missing = sorted({source.key for source in sources.values()} - file.shapes.keys())
+    used = {source.key for source in sources.values()}
+    missing = sorted(used - file.shapes.keys())
     if missing:
         raise BrokenModelFile(
             f"{file.path.name} lacks {len(missing)} of {len(sources)} tensors of its {part}: {some(missing)}.",
             hint="Copy or download it again.",
         )
     meter.begin(part)
-    parameters = dict(module.named_parameters())
-    state: dict[str, Tensor] = {}
-    mapped: list[str] = []
+    scaled = {key: scale for key in used if (scale := scale_name(key, file.shapes))}
     for name in sorted(sources, key=lambda name: file.position(sources[name].key)):
-        parameter, source = parameters[name], sources[name]
-        tensor = take(file, source)
+        slot, source = slots[name], sources[name]
+        parameter, tensor = slot.parameter, take(file, source)
         meter.add(tensor.numel() * file.dtypes[source.key].itemsize)
         if tensor.shape != parameter.shape:
             # Linear layers of today are 1x1 convolutions in the original, and the other way round.
@@ -64,27 +94,21 @@ def fill(
                     f"the {part} needs {list(parameter.shape)}."
                 )
             tensor = tensor.reshape(parameter.shape)
-        keeps = not parameter.is_meta and parameter.dtype == dtype and parameter.device == device
+        keeps = parameter.device == device and parameter.dtype == dtype
         # Written over, another file's pages would become private copies one by one, each after a read of the old.
         if keeps and (tensor.dtype != dtype or device.type != "cpu") and not is_mapped(parameter):
             parameter.data.copy_(tensor)
             continue
         value = tensor.to(device).to(dtype).contiguous()
-        if value.data_ptr() == tensor.data_ptr() and scale_name(source.key, file.shapes) is None:
-            mapped.append(name)
         if keeps:
             parameter.data = value
         else:
-            state[name] = value
-    if state:  # walking through the modules takes a tenth of a swap that has no need of it
-        module.load_state_dict(state, strict=False, assign=True)
-        module.requires_grad_(False)
-        parameters = dict(module.named_parameters())
-    for name in mapped:
-        mark_mapped(parameters[name])
+            parameter = nn.Parameter(value, requires_grad=False)
+            slot.module.register_parameter(slot.name, parameter)
+        if value.data_ptr() == tensor.data_ptr() and source.key not in scaled:
+            mark_mapped(parameter)
     meter.end()
-    used = {source.key for source in sources.values()}
-    return used.union(filter(None, (scale_name(key, file.shapes) for key in used)))
+    return used.union(scaled.values())
 
 
 def take(file: Weights, source: Source) -> Tensor:

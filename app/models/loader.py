@@ -17,12 +17,13 @@ from app.models.architecture import architecture_of, as_in_file, family_of, norm
 from app.models.checkpoint_file import Source, open_checkpoint, open_vae
 from app.models.families import Family, PredictionType
 from app.models.file_facts import read_facts
-from app.models.fill import fill, fill_text_encoder, some
-from app.models.keys import names_of, unet_sources, vae_sources
+from app.models.fill import fill, fill_text_encoder, slots_of, some
+from app.models.keys import unet_sources, vae_sources
 from app.models.model import LoadedModel, Recommended, alphas_cumprod, fingerprint
 from app.models.precision import Precision
 from app.models.progress import Meter, Progress
-from app.models.shapes import below, vae_shape
+from app.models.shapes import VaeShape, below, vae_shape
+from app.models.skeletons import Skeletons
 from app.models.text_encoder import TextEncoder
 from app.models.text_parts import text_parts
 from app.models.vae import Vae
@@ -50,6 +51,7 @@ def load_checkpoint(
     text_encoders_from: Sequence[Source] = (),
     into: LoadedModel | None = None,
     progress: Progress | None = None,
+    skeletons: Skeletons | None = None,
 ) -> LoadedModel:
     """Load a checkpoint of SD1, SD2, SDXL, its refiner, for inpainting or pix2pix, pruned or distilled.
 
@@ -58,6 +60,7 @@ def load_checkpoint(
     text encoders which the file lacks: checkpoints, or encoders alone. into: a model nobody uses any more; where the
     architecture is equal its memory is written over (a CPU pays more for fresh pages than for the conversion) and
     the old object must be dropped. Networks must be off it. progress: called with (part, bytes done, bytes in all).
+    skeletons: of the loads before, which save building anew.
     Raises ModelNotFound, BrokenModelFile (tensor names included), UnsupportedModel, UnsafeModelFile.
     """
     file = open_checkpoint(source)
@@ -68,29 +71,26 @@ def load_checkpoint(
     parts = text_parts(file, family, facts, lenders)
     architecture = architecture_of(file, family, facts, parts, needs_vae=vae is None)
     family = as_in_file(family, architecture)
-    # Importing diffusers and transformers takes seconds; the page must answer before.
-    from app.models.build import build_text_encoder, build_unet, build_vae  # noqa: PLC0415
-
+    skeletons = skeletons or Skeletons()
     reused = into if into is not None and into.architecture == architecture else None
     places = [(part.file, text.prefix) for part, text in zip(parts, family.text_encoders, strict=True)]
     places += [(file, family.unet_prefix), *([(file, family.vae_prefix)] if architecture.vae else [])]
     meter = Meter(progress, sum(bytes_below(lying, prefix) for lying, prefix in places))
     used: set[str] = set()
-    unet = reused.unet if reused else build_unet(architecture.unet, architecture.heads, architecture.unet_groups)
-    sources = unet_sources(names_of(unet), family.unet_prefix)
-    used |= fill(file, unet, sources, precision.unet, target, "U-Net", meter)
+    unet = reused.unet if reused else skeletons.unet(architecture.unet, architecture.heads, architecture.unet_groups)
+    slots = slots_of(unet)
+    sources = skeletons.places((architecture.unet, family.unet_prefix), lambda: unet_sources(slots, family.unet_prefix))
+    used |= fill(file, slots, sources, precision.unet, target, "U-Net", meter)
     encoders = []
     for number, (shape, text_facts) in enumerate(architecture.texts):
-        module = reused.text_encoders[number].module if reused else build_text_encoder(shape, text_facts)
+        module = reused.text_encoders[number].module if reused else skeletons.text_encoder(shape, text_facts)
         encoder = TextEncoder(text_facts, module)
-        used |= fill_text_encoder(parts[number].file, encoder, precision.text, target, meter)
+        used |= fill_text_encoder(parts[number].file, encoder, precision.text, target, meter, skeletons)
         encoders.append(encoder)
     if architecture.vae is not None:
         own = reused.vae.module if reused and reused.vae.file is None else None
-        module = own or build_vae(architecture.vae, architecture.vae_groups, family.scaling_factor)
-        used |= fill(
-            file, module, vae_sources(names_of(module), family.vae_prefix), precision.vae, target, "VAE", meter
-        )
+        module = own or skeletons.vae(architecture.vae, architecture.vae_groups, family.scaling_factor)
+        used |= _fill_vae(file, module, family.vae_prefix, architecture.vae, precision.vae, target, meter, skeletons)
         vae = Vae(module, family.scaling_factor, family.pixels_per_latent, name=f"of {file.path.name}")
     assert vae is not None
     prediction = facts.prediction_type or _tested_prediction(family, unet)
@@ -125,24 +125,39 @@ def load_vae(
     dtype: torch.dtype = torch.float32,
     into: Vae | None = None,
     progress: Progress | None = None,
+    skeletons: Skeletons | None = None,
 ) -> Vae:
     """Load a VAE file in LDM's or diffusers' naming, safetensors or pickled, or the VAE inside a checkpoint or folder.
 
     scaling_factor: of the family it is used with; nothing in the file says it. into: a VAE nobody uses any more, to be
-    written over where its architecture is equal. progress, errors: as load_checkpoint.
+    written over where its architecture is equal. progress, skeletons, errors: as load_checkpoint.
     """
-    from app.models.build import build_vae  # noqa: PLC0415 - as in load_checkpoint
-
+    skeletons = skeletons or Skeletons()
     file = open_vae(source)
     prefix = "first_stage_model." if "first_stage_model.decoder.conv_in.weight" in file.shapes else ""
     facts = read_facts(file.path, file.shapes, file.metadata)
     shape = within(file, "VAE", lambda: vae_shape(below(file.shapes, prefix)))
     architecture = (shape, norm_groups(file, "VAE", shape.channels, facts.vae_norm_groups, 32))
     reused = into if into is not None and into.architecture == architecture else None
-    module = reused.module if reused is not None else build_vae(*architecture, scaling_factor)
+    module = reused.module if reused is not None else skeletons.vae(*architecture, scaling_factor)
     meter = Meter(progress, bytes_below(file, prefix))
-    fill(file, module, vae_sources(names_of(module), prefix), dtype, torch.device(device), "VAE", meter)
+    _fill_vae(file, module, prefix, shape, dtype, torch.device(device), meter, skeletons)
     return Vae(module, scaling_factor, 2 ** (len(shape.channels) - 1), file.identity, file.path.name, architecture)
+
+
+def _fill_vae(
+    file: Weights,
+    module: Any,
+    prefix: str,
+    shape: VaeShape,
+    dtype: torch.dtype,
+    device: torch.device,
+    meter: Meter,
+    skeletons: Skeletons,
+) -> set[str]:
+    slots = slots_of(module)
+    sources = skeletons.places((shape, prefix), lambda: vae_sources(slots, prefix))
+    return fill(file, slots, sources, dtype, device, "VAE", meter)
 
 
 def _tested_prediction(family: Family, unet: Any) -> PredictionType:

@@ -43,15 +43,21 @@ def charged(bytes: int, mapped: int) -> int:
 def taken(modules: Iterable[nn.Module]) -> Taken:
     """What all tensors of the modules take."""
     device = host = mapped = 0
-    for module in modules:
-        for tensor in (*module.parameters(), *module.buffers()):
-            if tensor.device.type != "cpu":
-                device += tensor.nbytes
-                continue
-            host += tensor.nbytes
-            if is_mapped(tensor):
-                mapped += tensor.nbytes
+    for tensor in _tensors(modules):
+        if tensor.device.type != "cpu":
+            device += tensor.nbytes
+            continue
+        host += tensor.nbytes
+        if is_mapped(tensor):
+            mapped += tensor.nbytes
     return Taken(device, host, mapped)
+
+
+def _tensors(modules: Iterable[nn.Module]) -> Iterable[Tensor]:
+    """Parameters and buffers, each once; parameters() and buffers() would walk through all modules twice."""
+    parts = [part for module in modules for part in module.modules()]
+    found = (tensor for part in parts for tensor in (*part._parameters.values(), *part._buffers.values()))
+    return {id(tensor): tensor for tensor in found if tensor is not None}.values()
 
 
 def is_mapped(tensor: Tensor) -> bool:

@@ -33,9 +33,8 @@ class NamedWeights:
         self.shapes: Mapping[str, tuple[int, ...]] = {new: file.shapes[old] for new, (file, old) in places.items()}
         self.dtypes: Mapping[str, torch.dtype] = {new: file.dtypes[old] for new, (file, old) in places.items()}
         self._places = places
-        self._numbers: dict[int, int] = {}
-        for file, _ in places.values():
-            self._numbers.setdefault(id(file), len(self._numbers))
+        self._files = tuple({id(file): file for file, _ in places.values()}.values())
+        self._numbers = {id(file): number for number, file in enumerate(self._files)}
 
     def tensor(self, name: str) -> Tensor:
         """As in `Weights`."""
@@ -46,6 +45,11 @@ class NamedWeights:
         """As in `Weights`."""
         file, old = self._places[name]
         return self._numbers[id(file)], file.position(old)[1]
+
+    def close(self) -> None:
+        """As in `Weights`."""
+        for file in self._files:
+            file.close()
 
 
 def renamed(file: Weights, names: Mapping[str, str], family: str = "") -> NamedWeights:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,13 +37,15 @@ class PickledWeights:
             name: known_dtype(self.path, name, tensor.dtype) for name, tensor in tensors.items()
         }
         self._starts = self._file.storage_starts()
-        # Copy on write: what is written into a tensor never reaches the file.
-        self._bytes = np.memmap(self.path, dtype=np.uint8, mode="c")
+        self._bytes: np.ndarray[Any, Any] | None = None
 
     def tensor(self, name: str) -> Tensor:
         """As in `Weights`. Raises BrokenModelFile when the file has become shorter."""
         place, dtype = self._file.tensors[name], self.dtypes[name]
         _, begin = self.position(name)
+        if self._bytes is None:
+            # Copy on write: what is written into a tensor never reaches the file.
+            self._bytes = np.memmap(self.path, dtype=np.uint8, mode="c")
         part = self._bytes[begin : begin + place.span]
         if part.size != place.span:
             raise BrokenModelFile(f"{self.path.name} ends before its tensor {name}.", hint="Copy it again.")
@@ -55,3 +58,7 @@ class PickledWeights:
         """As in `Weights`."""
         place = self._file.tensors[name]
         return 0, self._starts[place.storage] + place.begin
+
+    def close(self) -> None:
+        """As in `Weights`."""
+        self._bytes = None

@@ -58,9 +58,12 @@ class TextEncoder:
 
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Parameters under the names used on disk: 'text_model.encoder...', 'text_projection.weight'."""
-        prefix = "" if hasattr(self.module, "text_model") else "text_model."
         for name, parameter in self.module.named_parameters():
-            yield prefix + name, parameter
+            yield self.name_on_disk(name), parameter
+
+    def name_on_disk(self, name: str) -> str:
+        """Of a parameter of the module."""
+        return name if hasattr(self.module, "text_model") else f"text_model.{name}"
 
     def encode(
         self, vectors: Tensor, ends: Tensor | None = None, clip_skip: int = 1, *, always: bool = False

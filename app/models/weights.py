@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from app.files import Identity, read_header
+from app.models.mapped_file import MappedFile
 from app.schema.errors import BrokenModelFile
 
 DTYPES: Mapping[str, torch.dtype] = {
@@ -56,6 +56,10 @@ class Weights(Protocol):
         """Number of the file and byte at which a tensor begins; reading in this order is sequential."""
         ...
 
+    def close(self) -> None:
+        """Let go of the file until a tensor is asked for again; tensors that share its pages stay as they are."""
+        ...
+
 
 class WeightFile:
     """One open safetensors file, as `Weights`. Raises as `read_header` does."""
@@ -71,17 +75,26 @@ class WeightFile:
         self.dtypes: Mapping[str, torch.dtype] = {
             name: known_dtype(self.path, name, place.dtype) for name, place in places.items()
         }
-        try:
-            self._tensors = safe_open(str(self.path), framework="pt", device="cpu")
-        except (SafetensorError, OSError) as error:
-            raise BrokenModelFile(f"{self.path.name} cannot be read: {error}.") from error
+        self._mapped: MappedFile | None = None
 
     def tensor(self, name: str) -> Tensor:
+        """As in `Weights`. Raises BrokenModelFile when the file has changed its size or cannot be mapped."""
+        place = self.header.tensors[name]
+        if self._mapped is None:
+            self._mapped = self._map()
+        return self._mapped.tensor(place.begin - self.header.data_start, self.dtypes[name], place.shape)
+
+    def close(self) -> None:
         """As in `Weights`."""
-        if name not in self.shapes:
-            raise KeyError(name)
-        tensor: Tensor = self._tensors.get_tensor(name)
-        return tensor
+        self._mapped = None
+
+    def _map(self) -> MappedFile:
+        try:
+            if self.path.stat().st_size != self.header.size:
+                raise BrokenModelFile(f"{self.path.name} was changed while it was read.", hint="Load it again.")
+            return MappedFile(self.path, self.header.data_start, self.header.size)
+        except (OSError, ValueError) as error:
+            raise BrokenModelFile(f"{self.path.name} cannot be read: {error}.") from error
 
     def position(self, name: str) -> tuple[int, int]:
         """As in `Weights`."""

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_ori
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 Status = Literal["served", "always so", "ignored", "not yet", "never"]
+Places = tuple[Path, ...]
 Kind = Literal["switch", "value", "values", "repeated"]
 
 
@@ -79,13 +80,15 @@ class LaunchOptions(BaseModel):
 
     data_dir: Annotated[Path | None, Flag("folder of everything that is yours [the program's folder]", "FOLDER")] = None
     models_dir: Annotated[Path | None, Flag("folder of the model folders [models in the data folder]", "FOLDER")] = None
-    ckpt_dir: Annotated[Path | None, Flag("one more folder of checkpoints", "FOLDER")] = None
-    lora_dir: Annotated[Path | None, Flag("folder of LoRA files [models/Lora]", "FOLDER")] = None
-    vae_dir: Annotated[Path | None, Flag("one more folder of VAE files", "FOLDER")] = None
-    embeddings_dir: Annotated[Path | None, Flag("folder of embeddings [embeddings]", "FOLDER")] = None
-    hypernetwork_dir: Annotated[Path | None, Flag("folder of hypernetworks [models/hypernetworks]", "FOLDER")] = None
+    ckpt_dir: Annotated[Places, Flag("one more folder of checkpoints; may be given again", "FOLDER")] = ()
+    lora_dir: Annotated[Places, Flag("folder of LoRA files; may be given again [models/Lora]", "FOLDER")] = ()
+    vae_dir: Annotated[Places, Flag("one more folder of VAE files; may be given again", "FOLDER")] = ()
+    embeddings_dir: Annotated[Places, Flag("folder of embeddings; may be given again [embeddings]", "FOLDER")] = ()
+    hypernetwork_dir: Annotated[
+        Places, Flag("folder of hypernetworks; may be given again [models/hypernetworks]", "FOLDER")
+    ] = ()
     styles_file: Annotated[
-        tuple[Path, ...],
+        Places,
         Flag("table of styles; may be given again, with * and ? in its name [styles.csv]", "FILE"),
     ] = ()
 
@@ -139,21 +142,12 @@ class LaunchOptions(BaseModel):
             read_logins(text.get_secret_value())
         return text
 
-    @field_validator(
-        "data_dir",
-        "models_dir",
-        "ckpt_dir",
-        "lora_dir",
-        "vae_dir",
-        "embeddings_dir",
-        "hypernetwork_dir",
-        "gradio_auth_path",
-    )
+    @field_validator("data_dir", "models_dir", "gradio_auth_path")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         return None if path is None else path.expanduser().absolute()
 
-    @field_validator("styles_file")
+    @field_validator("ckpt_dir", "lora_dir", "vae_dir", "embeddings_dir", "hypernetwork_dir", "styles_file")
     @classmethod
     def _all_absolute(cls, paths: tuple[Path, ...]) -> tuple[Path, ...]:
         return tuple(path.expanduser().absolute() for path in paths)
@@ -319,7 +313,7 @@ def _served() -> list[FlagRow]:
             kind = "switch"
         elif name == "use_cpu":
             kind = "values"
-        elif name == "styles_file":
+        elif info.annotation == Places:
             kind = "repeated"
         rows.append(
             FlagRow(

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from app.cli.arguments import Parser, add_flags, launch_options, read
+from app.cli.folders import folders_of
+from app.files import CHECKPOINT, EMBEDDING, HYPERNETWORK, LORA, VAE
 from app.schema.errors import InvalidField, NotServedYet, UnknownChoice
 from app.schema.flags import FLAGS, LaunchOptions, Login, read_logins
 
@@ -88,7 +90,24 @@ def test_relative_folders_are_meant_from_where_the_command_was_typed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert options("--ckpt-dir", "mine").ckpt_dir == tmp_path / "mine"
+    assert options("--ckpt-dir", "mine").ckpt_dir == (tmp_path / "mine",)
+    assert options("--data-dir", "all").data_dir == tmp_path / "all"
+
+
+@pytest.mark.parametrize(
+    ("flag", "kind"),
+    [
+        ("--ckpt-dir", CHECKPOINT),
+        ("--vae-dir", VAE),
+        ("--lora-dir", LORA),
+        ("--embeddings-dir", EMBEDDING),
+        ("--hypernetwork-dir", HYPERNETWORK),
+    ],
+)
+def test_a_folder_of_models_may_be_named_more_than_once(flag: str, kind: str) -> None:
+    said = options(flag, "/srv/one", "--listen", flag, "/srv/二 🎨")
+    found = folders_of(said).of_kind(kind)
+    assert [folder for folder in found if str(folder).startswith("/srv")] == [Path("/srv/one"), Path("/srv/二 🎨")]
 
 
 @pytest.mark.parametrize(

@@ -100,9 +100,11 @@ def test_what_lies_beside_a_checkpoint_is_told(
     place = places.folders.checkpoints[0]
     write_safetensors(place / "houses.vae.safetensors", VAE)
     (place / "houses.json").write_text('{"description": "Houses.", "activation text": "house"}')
+    (place / "houses.yaml").write_text('model: {params: {parameterization: "v"}}')
     assert easel("models", "info", "houses", "--json") == 0
     file = told(capsys)
     assert (file["vae"], file["description"]) == ("houses.vae.safetensors", "Houses.")
+    assert file["configuration"] == str(place / "houses.yaml")
     assert file["trigger_words"] == ["house"]
 
 

@@ -12,7 +12,7 @@ import pytest
 from app.schema.events import RowFailed, RowFinished
 from tests.engine.studio import GIGABYTE, Studio, pictures
 from tests.models.checkpoints import write_tiny_checkpoint
-from tests.models.test_full_size import FULL
+from tests.models.test_full_size import FULL, METADATA
 
 pytestmark = pytest.mark.slow
 
@@ -25,7 +25,7 @@ def test_a_full_size_checkpoint_draws_offline(
 ) -> None:
     """SDXL in bf16, which a small machine has memory for."""
     family, widths = FULL[name]
-    path = write_tiny_checkpoint(tmp_path / f"{name}.safetensors", family, **widths)
+    path = write_tiny_checkpoint(tmp_path / f"{name}.safetensors", family, metadata=METADATA.get(name), **widths)
 
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a socket was asked for")

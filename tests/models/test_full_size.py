@@ -32,6 +32,7 @@ SD1: dict[str, Any] = {
     "schedule": True,
     **VAE,
 }
+METADATA: dict[str, dict[str, str]] = {"SD2.1-v": {"modelspec.prediction_type": "v"}}
 FULL: dict[str, tuple[str, dict[str, Any]]] = {
     "SD1.5": ("SD1", SD1),
     "SD1.5-inpainting": ("SD1", {**SD1, "in_channels": 9}),
@@ -69,7 +70,7 @@ def no_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
 def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     family, widths = FULL[request.param]
     path = tmp_path_factory.mktemp("full") / f"{request.param}.safetensors"
-    metadata = {"modelspec.prediction_type": "v"} if request.param.endswith("-v") else {}
+    metadata = METADATA.get(request.param)
     yield write_tiny_checkpoint(path, family, metadata=metadata, **widths), tiny_layout(family, **widths)
     path.unlink()
 
