@@ -35,14 +35,15 @@ class MappedFile:
     def tensor(self, begin: int, dtype: torch.dtype, shape: tuple[int, ...]) -> Tensor:
         """The elements in C order from byte `begin` after the start. At an odd place they are copied."""
         tensor = torch.empty(0, dtype=dtype)
-        size = torch.Size(shape).numel() * dtype.itemsize
+        count = torch.Size(shape).numel()
+        size = count * dtype.itemsize
         if not size:
             return tensor.reshape(shape)
         self._read(self._start + begin, size)
         if begin % dtype.itemsize:
-            piece = torch.empty(0, dtype=torch.uint8).set_(self._storage, begin, (size,))
+            piece = torch.empty(0, dtype=torch.uint8).set_(self._storage, begin, (size,), (1,))
             return piece.clone().view(dtype).reshape(shape)
-        return tensor.set_(self._storage, begin // dtype.itemsize, shape)
+        return tensor.set_(self._storage, begin // dtype.itemsize, (count,), (1,)).view(shape)
 
     def _read(self, begin: int, size: int) -> None:
         """One read in the file's order, where touching page by page would wait for each."""
