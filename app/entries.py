@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
+
+from pydantic import BaseModel
 
 from app.schema.choices import SamplerName, ScheduleName
 
@@ -45,3 +47,18 @@ class UpscalerEntry(NamedTuple):
 
     name: str
     load: Callable[[], Any]
+
+
+class TargetEntry(NamedTuple):
+    """What a training can teach. Requests name it as method, with its extension before it: 'extension/name'.
+
+    label: as people read it. kind: whose model folder the file goes to. load: gives a function (TrainingRequest,
+    LoadedModel, Tokenizer) -> `Target`, called in the training's own process, and on an outline of the model without
+    weights to measure what will be trained. settings: a pydantic model of the values in a request's `method_settings`.
+    """
+
+    name: str
+    label: str
+    kind: Literal["lora", "embedding", "hypernetwork", "checkpoint"]
+    load: Callable[[], Any]
+    settings: type[BaseModel] | None = None

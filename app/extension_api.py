@@ -8,14 +8,16 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from app.entries import SamplerEntry, ScheduleEntry, UpscalerEntry
+from app.entries import SamplerEntry, ScheduleEntry, TargetEntry, UpscalerEntry
 from app.hooks import Command, NetworkKind, Part, Tab, hook
 from app.schema.choices import LATENT_MODES, SamplerName, ScheduleName, find_sampler, find_schedule
 from app.schema.control import Control, Script
 from app.schema.errors import EaselError, InvalidField, UnknownChoice
 from app.schema.request import GenerationRequest, ImagePlan, ResolvedRequest
+from app.schema.training import TrainingRequest
 
 if TYPE_CHECKING:
+    from app.language import Tokenizer
     from app.models import LoadedModel
     from app.networks import Hook, Network, Patch, Report, Vocabulary
     from app.recipes import (
@@ -51,11 +53,13 @@ if TYPE_CHECKING:
         require_same_latents,
     )
     from app.samplers import Denoised, Noise, Point, Sampler, SamplerOptions, Sampling, Schedule, ScheduleInputs
+    from app.training import Target
 
 VERSION = 1
 """Of this interface. Names are added under the same number; one that changes its meaning raises it."""
 
 _HOMES = {
+    "app.language": ("Tokenizer",),
     "app.models": ("LoadedModel",),
     "app.networks": ("Hook", "Network", "Patch", "Report", "Vocabulary"),
     "app.recipes": (
@@ -100,6 +104,7 @@ _HOMES = {
         "Schedule",
         "ScheduleInputs",
     ),
+    "app.training": ("Target",),
 }
 
 __all__ = [
@@ -157,7 +162,11 @@ __all__ = [
     "Skip",
     "Stage",
     "Tab",
+    "Target",
+    "TargetEntry",
+    "Tokenizer",
     "Tools",
+    "TrainingRequest",
     "Turn",
     "UnknownChoice",
     "Upscale",

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 import pluggy
 
-from app.entries import SamplerEntry, ScheduleEntry, UpscalerEntry
+from app.entries import SamplerEntry, ScheduleEntry, TargetEntry, UpscalerEntry
 from app.guard import Guard
 from app.schema.choices import AUTOMATIC, LATENT_MODES, PLAIN_UPSCALERS, SAMPLER_NAMES, SCHEDULE_NAMES, Choices
 from app.schema.errors import EaselError, ExtensionFailed
@@ -147,8 +147,8 @@ class Questions:
         return ()
 
     @_question
-    def register_targets(self) -> Iterable[Named]:
-        """What can be trained."""
+    def register_targets(self) -> Iterable[TargetEntry]:
+        """What can be trained, beside what comes with the program."""
         return ()
 
     @_question
@@ -172,12 +172,12 @@ PAGE_HOOKS = (
     "register_samplers",
     "register_schedules",
     "register_upscalers",
+    "register_targets",
 )
 """Asked at the start. An answer must not import torch: the page is not there yet."""
 ENGINE_HOOKS = (
     "register_stages",
     "register_guides",
-    "register_targets",
 )
 """Asked when the engine is made, in the order of registration, built-ins first."""
 TABLES = frozenset(
@@ -195,6 +195,7 @@ _KINDS: Mapping[str, type] = {
     "register_samplers": SamplerEntry,
     "register_schedules": ScheduleEntry,
     "register_upscalers": UpscalerEntry,
+    "register_targets": TargetEntry,
 }
 """What the answers to a hook have to be, where the program reads more of them than their names before a job asks."""
 _BUILT_IN_NAMES: Mapping[str, frozenset[str]] = {
@@ -289,6 +290,10 @@ class Registry:
             schedules=(*SCHEDULE_NAMES, *(entry.named for entry in self.entries("register_schedules"))),
             upscalers=tuple(self.table("register_upscalers")),
         )
+
+    def targets(self) -> dict[str, TargetEntry]:
+        """What extensions teach, by the name that requests have as method: 'extension/name'."""
+        return {f"{owner}/{entry.name}": entry for owner, entry in self.owners("register_targets")}
 
     def image_saving(self, plan: ImagePlan) -> list[tuple[str, str]]:
         """What all plugins add to an infotext; one that raises or takes too long adds nothing and is marked."""

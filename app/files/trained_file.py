@@ -78,10 +78,12 @@ def _moved(made: Path, run: TrainingRun, own: Set[str]) -> Path:
 def _sidecar(run: TrainingRun) -> dict[str, str]:
     """A1111's user metadata: the trigger for the card's prompt, and the run's settings."""
     request = run.request
+    fields = type(request).model_fields
     changed = {
         name: value
         for name, value in request.model_dump(mode="json").items()
-        if value != type(request).model_fields[name].get_default() and name not in ("version", "data", "class_data")
+        if value != fields[name].get_default(call_default_factory=True)
+        and name not in ("version", "data", "class_data")
     }
     words = ", ".join(f"{name}: {value}" for name, value in changed.items())
     trigger = " ".join(filter(None, (request.trigger, request.class_words)))

@@ -46,6 +46,7 @@ class TrainingSupervisor:
         lease: DeviceLease | None = None,
         wake_pictures: Callable[[], None] = lambda: None,
         arrived: Callable[[Path], None] = lambda path: None,
+        failed: Callable[[Training, str], None] = lambda training, text: None,
         poll: float = POLL,
         grace: float = GRACE,
     ) -> None:
@@ -56,6 +57,7 @@ class TrainingSupervisor:
         self._lease = lease or DeviceLease()
         self._wake_pictures = wake_pictures
         self.arrived = arrived
+        self._failed = failed
         self._poll, self._grace = poll, grace
         self._current: TrainingProcess | None = None
         self._id = ""
@@ -175,6 +177,7 @@ class TrainingSupervisor:
         elif ending is not None and ending["kind"] == "failed":
             code, text = str(ending.get("code", "error")), str(ending.get("message", "It failed."))
             self._end(Failed(job=training.id, code=code, message=text, field=ending.get("field")))
+            self._failed(training, text)
         elif training.wish == "pause":
             self._rest(training, "paused")
         elif ending is not None:

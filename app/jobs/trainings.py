@@ -8,10 +8,13 @@ from __future__ import annotations
 import re
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
+from pydantic import ValidationError
+
+from app.entries import TargetEntry
 from app.files import Folders
 from app.files.folders import CHECKPOINT, EMBEDDING, HYPERNETWORK, LORA
 from app.files.run_folder import RunFolder
@@ -36,6 +39,8 @@ KINDS = {
     "dreambooth": CHECKPOINT,
 }
 """Where each method's file goes."""
+OWN_KINDS = {"lora": LORA, "embedding": EMBEDDING, "hypernetwork": HYPERNETWORK, "checkpoint": CHECKPOINT}
+"""Where the files of extensions' methods go, by their entries' word."""
 SUFFIXES = (".safetensors", ".pt", ".ckpt")
 _NAME = re.compile(r"[^\x00-\x1f/\\:*?\"<>|.\s][^\x00-\x1f/\\:*?\"<>|]{0,99}")
 
@@ -53,7 +58,8 @@ class Planner(Protocol):
 
 
 class Trainings:
-    """threads: that torch computes a training with. device: as the flags name it."""
+    """threads: that torch computes a training with. device: as the flags name it. targets: what extensions teach, by
+    method."""
 
     def __init__(
         self,
@@ -66,8 +72,10 @@ class Trainings:
         *,
         threads: int = 1,
         device: str = "",
+        targets: Mapping[str, TargetEntry] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self._targets = targets or {}
         self._folders = folders
         self._store = store
         self._bus = bus
@@ -88,7 +96,7 @@ class Trainings:
                 field="name",
                 hint='Without / \\ : * ? " < > | and not beginning with a dot.',
             )
-        folder = self._folders.of_kind(KINDS[request.method])[0]
+        folder = self._folders.of_kind(self._kind(request))[0]
         taken = next((f"{name}{suffix}" for suffix in SUFFIXES if (folder / f"{name}{suffix}").exists()), None)
         if taken and not request.overwrite:
             raise TrainingProblem(
@@ -113,6 +121,21 @@ class Trainings:
             threads=self._threads,
             device=self._device,
         )
+
+    def _kind(self, request: TrainingRequest) -> str:
+        """Which model folder the file goes to; settings of an extension's method are checked beside."""
+        if request.method in KINDS:
+            if request.method_settings:
+                raise TrainingProblem(f"'{request.method}' has no settings of its own.", field="method_settings")
+            return KINDS[request.method]
+        entry = self._targets.get(request.method)
+        if entry is None:
+            known = ", ".join((*KINDS, *self._targets))
+            raise TrainingProblem(
+                f"There is no extension here that teaches '{request.method}'.", field="method", hint=f"Known: {known}."
+            )
+        check_settings(entry, request)
+        return OWN_KINDS[entry.kind]
 
     def plan(self, request: TrainingRequest) -> PlanFacts:
         """What a training would do. Raises what its start would raise."""
@@ -238,3 +261,18 @@ class Trainings:
         named = {field: getattr(request, field) for field in ("data", "class_data", "template")}
         whole = {field: str(self._folders.data / Path(text).expanduser()) for field, text in named.items() if text}
         return request.model_copy(update=whole)
+
+
+def check_settings(entry: TargetEntry, request: TrainingRequest) -> None:
+    """Raises TrainingProblem naming the first setting at fault of an extension's method."""
+    if entry.settings is None:
+        if request.method_settings:
+            raise TrainingProblem(f"'{request.method}' has no settings of its own.", field="method_settings")
+        return
+    try:
+        entry.settings.model_validate(request.method_settings)
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_context=False)[0]
+        where = ".".join(str(part) for part in problem["loc"])
+        text = problem["msg"].removeprefix("Value error, ")
+        raise TrainingProblem(f"{where}: {text}.", field=f"method_settings.{where}") from None

@@ -9,14 +9,17 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from app.entries import SamplerEntry, ScheduleEntry, UpscalerEntry
+from app.entries import SamplerEntry, ScheduleEntry, TargetEntry, UpscalerEntry
 from app.hooks import Registry
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from app.models import Upscaler
+    from app.language import Tokenizer
+    from app.models import LoadedModel, Upscaler
     from app.samplers import Noise, Sampler, SamplerOptions, Sampling, Schedule, ScheduleInputs, Tables
+    from app.schema.training import TrainingRequest
+    from app.training.targets import MakeTarget, Target
 
 UPSCALER_SECONDS = 60.0
 """Without a word from an upscaler after which it counts as hung."""
@@ -39,6 +42,23 @@ def tables_of(registry: Registry) -> Tables:
 def upscalers_of(registry: Registry) -> dict[str, Upscaler]:
     """What extensions bring, by name."""
     return {entry.name: _upscaler(registry, owner, entry) for owner, entry in registry.owners("register_upscalers")}
+
+
+def targets_of(registry: Registry) -> dict[str, MakeTarget]:
+    """What extensions teach, by method."""
+    return {name: _target(registry, name.partition("/")[0], entry) for name, entry in registry.targets().items()}
+
+
+def _target(registry: Registry, owner: str, entry: TargetEntry) -> MakeTarget:
+    def make(request: TrainingRequest, model: LoadedModel, tokenizer: Tokenizer) -> Target:
+        target: Target = entry.load()(request, model, tokenizer)
+        if not target.parameters():
+            raise ValueError("It has nothing to train")
+        return target
+
+    return lambda request, model, tokenizer: registry.guard.run(
+        owner, f"the method {entry.name}", partial(make, request, model, tokenizer)
+    )
 
 
 def _sampler(registry: Registry, owner: str, entry: SamplerEntry) -> Sampler:

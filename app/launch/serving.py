@@ -132,6 +132,7 @@ def application(options: LaunchOptions, workshop: Workshop) -> Any:
             theme=options.theme,
             extension_tabs=workshop.registry.owners("register_tabs"),
             extension_failed=workshop.extensions.fail,
+            targets=workshop.registry.targets(),
         )
     return app
 

@@ -9,7 +9,8 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -17,6 +18,7 @@ import psutil
 from app.files import Folders, ModelLibrary
 from app.files.folders import PROGRAM_DIR
 from app.files.run_folder import RunFolder
+from app.hooks import Registry
 from app.jobs import (
     Bus,
     Child,
@@ -28,7 +30,9 @@ from app.jobs import (
     Worker,
     start_detached,
 )
+from app.jobs.training import Training
 from app.jobs.trainings import KINDS
+from app.launch.extensions import targets_of
 from app.schema.flags import LaunchOptions
 from app.schema.training import TrainingRequest
 from app.schema.training_run import BucketFacts, PictureFacts, PlanFacts, TrainingRun
@@ -38,9 +42,10 @@ _TORCHRUN = ("-m", "torch.distributed.run", "--standalone")
 
 @dataclass(frozen=True)
 class TrainingPlanner:
-    """See `app.jobs.Planner`. Imports torch at the first question."""
+    """See `app.jobs.Planner`. Imports torch at the first question. registry: what extensions teach."""
 
     folders: Folders
+    registry: Registry = field(default_factory=Registry)
 
     def plan(self, run: TrainingRun) -> PlanFacts:
         """Reads the pictures and the checkpoint's header; no weights."""
@@ -54,7 +59,7 @@ class TrainingPlanner:
         device = choose_device(run.device or None)
         require_cards(run.request, torch.cuda.device_count() if device.type == "cuda" else 0)
         model = outline_checkpoint(run.checkpoint.path, needs_vae=run.vae is None)
-        told = plan(run.request, model, device=device)
+        told = plan(run.request, model, device=device, targets=targets_of(self.registry))
         told.room.require(self.folders.data, Path(run.destination).parent)
         buckets = [(*map(int, size.split("x")), count) for size, count in told.buckets.items()]
         missing = [f"{told.class_missing} pictures of ordinary ones will be drawn first."] if told.class_missing else []
@@ -118,14 +123,19 @@ class DeviceSharing:
         return choose_device(self.options.wanted_device).type == "cpu"
 
 
-def start_child(folder: RunFolder) -> Child:
-    """`python -m app.training FOLDER` in a session of its own; on several cards by torchrun, one process for each."""
-    cards = folder.run().request.cards
+def start_child(folder: RunFolder, data: Path | None = None) -> Child:
+    """`python -m app.training FOLDER` in a session of its own; on several cards by torchrun, one process for each.
+
+    data: the data folder, whose extensions a method of theirs needs; such a training is started through launch.
+    """
+    request = folder.run().request
+    cards = request.cards
     launcher = [*_TORCHRUN, f"--nproc-per-node={cards}"] if cards > 1 else []
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(PROGRAM_DIR), _python_path())))}
-    return start_detached(
-        [sys.executable, *launcher, "-m", "app.training", str(folder.path)], folder, str(PROGRAM_DIR), environ
-    )
+    what = ["-m", "app.training", str(folder.path)]
+    if "/" in request.method and data is not None:
+        what = ["-m", "app.launch.training_child", str(data), str(folder.path)]
+    return start_detached([sys.executable, *launcher, *what], folder, str(PROGRAM_DIR), environ)
 
 
 def make_trainings(
@@ -136,6 +146,7 @@ def make_trainings(
     bus: Bus,
     worker: Worker,
     lease: DeviceLease,
+    registry: Registry,
 ) -> tuple[Trainings, Callable[[], None]]:
     """The door to trainings, with its supervisor started; and what closes it."""
     store = TrainingStore(folders.state / "jobs.sqlite", bus.publish)
@@ -145,8 +156,20 @@ def make_trainings(
             if any(path.is_relative_to(folder) for folder in folders.of_kind(kind)):
                 library.refresh(kind)
 
+    def failed(training: Training, text: str) -> None:
+        owner, slash, _ = training.run.request.method.partition("/")
+        if slash:
+            registry.guard.marked(owner, f"In the training {training.id}:\n{text}\nIts output.log says more.")
+
     supervisor = TrainingSupervisor(
-        folders.data, store, bus, start_child, lease=lease, wake_pictures=worker.wake, arrived=arrived
+        folders.data,
+        store,
+        bus,
+        partial(start_child, data=folders.data),
+        lease=lease,
+        wake_pictures=worker.wake,
+        arrived=arrived,
+        failed=failed,
     )
     trainings = Trainings(
         folders,
@@ -154,9 +177,10 @@ def make_trainings(
         bus,
         supervisor,
         resolver,
-        TrainingPlanner(folders),
+        TrainingPlanner(folders, registry),
         threads=_threads(),
         device=options.wanted_device or "",
+        targets=registry.targets(),
     )
     supervisor.start()
 

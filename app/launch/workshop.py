@@ -123,7 +123,7 @@ def open_workshop(options: LaunchOptions) -> Iterator[Workshop]:
         )
         worker.start()
         closing.callback(worker.close)
-        trainings, close_trainings = make_trainings(options, folders, library, resolver, bus, worker, lease)
+        trainings, close_trainings = make_trainings(options, folders, library, resolver, bus, worker, lease, registry)
         closing.callback(close_trainings)
         extras = Extras(jobs, library, blobs, folders, settings, records, registry.choices())
         extras.start()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
 
 from app.schema.control import Control
 from app.schema.errors import NewerVersion, TrainingProblem
@@ -16,6 +16,8 @@ from app.schema.errors import NewerVersion, TrainingProblem
 TRAINING_VERSION = 1
 
 Method = Literal["dreambooth", "lora", "textual_inversion", "hypernetwork"]
+OwnMethod = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}/[A-Za-z0-9_-]{1,64}$")]
+"""Of an extension: 'extension/name'; whether there is one is known where the training is submitted."""
 LoraKind = Literal["LoRA", "LoCon", "LoHa", "LoKr", "DoRA"]
 Prior = Literal["none", "pictures", "prediction"]
 
@@ -164,13 +166,15 @@ class TrainingRequest(DataFields, LearningFields, MethodFields, WatchingFields):
     """One training. name: of the file that comes out, without folder and suffix. checkpoint, vae: as in requests.
 
     session, created: an id and the second (Unix time) at which it was asked for, set once when it is; they stand in the
-    file, so that one that was interrupted comes out the same. comment: goes into the file too.
+    file, so that one that was interrupted comes out the same. comment: goes into the file too. method_settings: of an
+    extension's method alone.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     version: int = TRAINING_VERSION
-    method: Annotated[Method, Control("Method", choices="training_methods")] = "lora"
+    method: Annotated[Method | OwnMethod, Control("Method", choices="training_methods")] = "lora"
+    method_settings: dict[str, JsonValue] = Field(default_factory=dict)
     name: Annotated[str, Control("Name", "of the file that comes out")] = ""
     checkpoint: Annotated[str, Control("Checkpoint", choices="checkpoints")] = ""
     vae: Annotated[str, Control("SD VAE", choices="vaes")] = "Automatic"

@@ -39,7 +39,7 @@ def _modelspec(request: TrainingRequest, model: LoadedModel) -> dict[str, str]:
         architecture += "-768-v" if model.prediction_type == "v" else "-512"
     told = {
         "sai_model_spec": "1.0.1",
-        "architecture": architecture + _ARCHITECTURE_ENDS[request.method],
+        "architecture": architecture + _ARCHITECTURE_ENDS.get(request.method, f"/{request.method}"),
         "implementation": "https://github.com/Stability-AI/generative-models",
         "title": request.name,
         "resolution": f"{request.width}x{request.height}",

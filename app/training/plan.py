@@ -24,7 +24,7 @@ from app.training.packages import require_accelerate, require_tensorboard
 from app.training.room import Room, room_of
 from app.training.sample_prompts import sample_requests
 from app.training.schedule import Stretch, read_rates
-from app.training.targets import make_target
+from app.training.targets import NO_TARGETS, Targets, make_target
 
 
 @dataclass(frozen=True)
@@ -66,14 +66,16 @@ def plan(
     *,
     check_class: bool = False,
     device: torch.device | None = None,
+    targets: Targets = NO_TARGETS,
 ) -> TrainingPlan:
     """Looks at everything a training needs and trains nothing.
 
     model: as loaded for it, or its outline; nothing of it is changed. folder: of the run, for the room on its disk.
     check_class: the pictures of ordinary ones must be there by now. device: that it will run on; None: the model's.
-    Raises TrainingProblem for what would end in failure later, DiskFull.
+    targets: of extensions. Raises TrainingProblem for what would end in failure later, DiskFull.
     """
-    return plan_of(request, read_material(request), model, folder, check_class=check_class, device=device)
+    material = read_material(request)
+    return plan_of(request, material, model, folder, check_class=check_class, device=device, targets=targets)
 
 
 def plan_of(
@@ -84,6 +86,7 @@ def plan_of(
     *,
     check_class: bool = False,
     device: torch.device | None = None,
+    targets: Targets = NO_TARGETS,
 ) -> TrainingPlan:
     """`plan` for material that was read."""
     request = in_steps(request, material)
@@ -101,7 +104,7 @@ def plan_of(
     parameters, room, memory = 0, Room(), 0
     if model is not None:
         _require_fit(request, model)
-        parameters, file_bytes = _measured(request, model)
+        parameters, file_bytes = _measured(request, model, targets)
         room = room_of(request, material, model, parameters, file_bytes, steps)
         memory = memory_of(request, model, parameters, device or model.device)
     if folder is not None:
@@ -191,7 +194,7 @@ def _require_fit(request: TrainingRequest, model: LoadedModel) -> None:
         raise TrainingProblem(f"Width and height have to be multiples of {side}.", field="width")
 
 
-def _measured(request: TrainingRequest, model: LoadedModel) -> tuple[int, int]:
+def _measured(request: TrainingRequest, model: LoadedModel, targets: Targets) -> tuple[int, int]:
     """Numbers trained, and bytes of the file."""
     if request.method == "dreambooth":
         text = bool(request.text_encoder_rate)
@@ -201,7 +204,7 @@ def _measured(request: TrainingRequest, model: LoadedModel) -> tuple[int, int]:
         base = model.file.size if model.file is not None else everything * model.dtype.itemsize
         return trained, base if halves is None else everything * halves
     with model.device if model.device.type == "meta" else nullcontext():
-        measured = make_target(request, model, Tokenizer())
+        measured = make_target(request, model, Tokenizer(), targets)
     try:
         return sum(tensor.numel() for tensor in measured.parameters().values()), measured.file_bytes()
     finally:

@@ -25,7 +25,7 @@ from app.training.plan import in_steps, plan_of, rates_of
 from app.training.precision import as_for_drawing, autocast_dtype, made_ready
 from app.training.schedule import SCHEDULES, rate_at, with_warm_up
 from app.training.snapshot import Snapshot, Snapshots
-from app.training.targets import Target, make_target
+from app.training.targets import NO_TARGETS, Target, Targets, make_target
 from app.training.teacher import drawn_by_teacher, lessons_of
 from app.training.texts import Texts
 from app.training.together import Together
@@ -51,20 +51,22 @@ def train(
     should_stop: Callable[[], bool] = lambda: False,
     draw_samples: DrawSamples | None = None,
     together: Together = ALONE,
+    targets: Targets = NO_TARGETS,
 ) -> Path | None:
     """Trains, or goes on from the folder's newest snapshot, and returns the file in folder/outbox; None when stopped.
 
     model: loaded as `precision_to_load` says, without networks; it is given back as it was. draw_samples(step, target):
     called before the first step and every `sample_every` steps, with the weights that would be exported then in their
     places; it may draw with the model and `target.vocabularies()`. The number of threads is that of the first start.
-    together: with whom; of several processes each calls this, and only the first reports, writes and returns the file.
+    targets: of extensions. together: with whom; of several processes each calls this, and only the first reports,
+    writes and returns the file.
     Raises TrainingProblem, DiskFull, CannotWrite; snapshots stay.
     """
     if together.rank:
         report, draw_samples = _say_nothing, None
     material = read_material(request)
     request = in_steps(request, material)
-    plan = plan_of(request, material, model, folder, check_class=True)
+    plan = plan_of(request, material, model, folder, check_class=True, targets=targets)
     snapshots = Snapshots(folder / SNAPSHOTS)
     before = snapshots.newest()
     facts = _facts(request, material, model, before, report)
@@ -73,7 +75,7 @@ def train(
         report(Noted(warning))
     tokenizer = Tokenizer()
     with made_ready(model, request):
-        target = make_target(request, model, tokenizer)
+        target = make_target(request, model, tokenizer, targets)
         try:
             store = LatentStore(folder / LATENTS, f"{model.vae.file or model.file}/{model.vae.dtype}")
             with together.first():

@@ -28,7 +28,7 @@ from app.training.loop import ALONE
 from app.training.precision import autocast_dtype, precision_to_load
 from app.training.sample_prompts import sample_requests
 from app.training.snapshot import Snapshots
-from app.training.targets import Target, make_target
+from app.training.targets import NO_TARGETS, Target, Targets, make_target
 from app.training.tensorboard import TensorBoardLog
 from app.training.together import Together
 from app.training.train import train
@@ -39,16 +39,21 @@ CLASS_STEPS = 30
 
 
 def train_run(
-    run: TrainingRun, folder: RunFolder, tell: Tell, wished: Wished, together: Together = ALONE
+    run: TrainingRun,
+    folder: RunFolder,
+    tell: Tell,
+    wished: Wished,
+    together: Together = ALONE,
+    targets: Targets = NO_TARGETS,
 ) -> Path | None:
-    """See `run.Trainer`. together: with whom the work is shared."""
+    """See `run.Trainer`. together: with whom the work is shared. targets: of extensions."""
     torch.set_num_threads(run.threads)
     request = run.request
     samples = sample_requests(request, word_of(request)) if request.sample_every and not run.untrained else ()
     tell("phase", text="Loading the model")
     model = load_model(run, together.device)
     if run.untrained:
-        return untrained(request, model, folder)
+        return untrained(request, model, folder, targets)
     with together.first():
         ready = with_class_pictures(request, model, folder, tell, wished)
     if ready is None:
@@ -76,28 +81,30 @@ def train_run(
             should_stop=lambda: wished() != "go",
             draw_samples=draw_samples if samples else None,
             together=together,
+            targets=targets,
         )
     finally:
         if board is not None:
             board.close()
     if made is not None or wished() != "stop" or together.rank:
         return made
-    return _ended_early(request, model, folder)
+    return _ended_early(request, model, folder, targets)
 
 
-def _ended_early(request: TrainingRequest, model: LoadedModel, folder: RunFolder) -> Path:
+def _ended_early(request: TrainingRequest, model: LoadedModel, folder: RunFolder, targets: Targets) -> Path:
     """The file of what is learnt so far: as if no more steps had been asked for."""
     newest = Snapshots(folder.snapshots).newest()
     if newest is None or not newest.step:
         raise TrainingProblem("It was stopped before its first step, so there is nothing to keep.")
-    made = train(request.model_copy(update={"steps": newest.step, "epochs": 0}), model, folder.path)
+    shorter = request.model_copy(update={"steps": newest.step, "epochs": 0})
+    made = train(shorter, model, folder.path, targets=targets)
     assert made is not None
     return made
 
 
-def untrained(request: TrainingRequest, model: LoadedModel, folder: RunFolder) -> Path:
+def untrained(request: TrainingRequest, model: LoadedModel, folder: RunFolder, targets: Targets = NO_TARGETS) -> Path:
     """The file that a training of this request begins with."""
-    target = make_target(request, model, Tokenizer())
+    target = make_target(request, model, Tokenizer(), targets)
     try:
         return target.export(folder.outbox / f"{request.name}{target.suffix}", {"ss_steps": "0"})
     finally:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +11,7 @@ import gradio as gr
 from fastapi import Body, FastAPI
 from starlette.responses import Response
 
+from app.entries import TargetEntry
 from app.files import ModelLibrary
 from app.hooks import Tab
 from app.jobs import Jobs, LibraryWords, Resolver
@@ -81,11 +82,13 @@ def mount_page(
     theme: str | None = None,
     extension_tabs: Sequence[tuple[str, Tab]] = (),
     extension_failed: Callable[[str, str], None] = lambda name, problem: None,
+    targets: Mapping[str, TargetEntry] | None = None,
 ) -> None:
     """Adds the page at "/" to an application that has the routes of `app.api` and the rules of `app.access`.
 
     theme: 'light', 'dark', or None for what the browser wishes. extension_tabs: with the extension that each is of.
-    extension_failed: is told of one whose tab cannot be drawn, and its traceback.
+    extension_failed: is told of one whose tab cannot be drawn, and its traceback. targets: what extensions teach, by
+    method.
     """
     menus = ModelMenus(library, resolver)
     with gr.Blocks(title="Easel", fill_width=True, analytics_enabled=False, delete_cache=UPLOADS_KEPT) as page:
@@ -97,7 +100,7 @@ def mount_page(
                 with gr.Tab(form.label, id=form.tab, elem_id=f"tab_{form.tab}", render_children=True):
                     tabs[form.tab] = generation_layout(form, resolver.extensions, resolver.choices)
             with gr.Tab("Train", id="train", elem_id="tab_train"):
-                train_layout()
+                train_layout(targets)
             with gr.Tab("Extras", id="extras", elem_id="tab_extras"):
                 extras_layout()
             with gr.Tab("PNG Info", id="pnginfo", elem_id="tab_pnginfo"):

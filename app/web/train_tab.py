@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from html import escape
 from pathlib import Path
 from types import NoneType, UnionType
@@ -11,8 +11,9 @@ from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
 
 import gradio as gr
 
+from app.entries import TargetEntry
 from app.schema.control import Control, controls_of
-from app.schema.training import TrainingRequest
+from app.schema.training import Method, TrainingRequest
 from app.schema.training_presets import presets
 
 _CONTENT = Path(__file__).with_name("train.html")
@@ -122,15 +123,16 @@ _WORDS = {
 }
 
 
-def train_layout() -> None:
-    """The tab's content."""
+def train_layout(targets: Mapping[str, TargetEntry] | None = None) -> None:
+    """The tab's content. targets: what extensions teach, by method."""
     text = _CONTENT.read_text(encoding="utf-8")
     shown = {name for group in GROUPS for name in group.fields} | _HIDDEN
     rest = tuple(name for name in CONTROLS if name not in shown)
     for place, names in (*GROUPS, Group("more", rest)):
         text = text.replace(f"<!-- {place} -->", "".join(map(field, names)))
-    methods = get_args(TrainingRequest.model_fields["method"].annotation)
-    text = text.replace("<!-- methods -->", "".join(_method(name) for name in methods))
+    methods = "".join(_method(name, _WORDS[name]) for name in get_args(Method))
+    methods += "".join(_method(name, entry.label) for name, entry in (targets or {}).items())
+    text = text.replace("<!-- methods -->", methods)
     text = text.replace("PRESETS", escape(json.dumps(presets()), quote=True))
     gr.HTML(text, js_on_load=None, apply_default_css=False)
 
@@ -196,9 +198,9 @@ def _text(default: object) -> str:
     return f"{default:g}" if isinstance(default, float) else str(default)
 
 
-def _method(name: str) -> str:
-    label, _, help = _WORDS[name].partition(": ")
+def _method(name: str, words: str) -> str:
+    label, _, help = words.partition(": ")
     return (
-        f'<label class="easel-train-method"><input type="radio" name="train_method" value="{name}">'
+        f'<label class="easel-train-method"><input type="radio" name="train_method" value="{escape(name)}">'
         f"<span>{escape(label)}<small>{escape(help)}</small></span></label>"
     )

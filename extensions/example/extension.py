@@ -1,4 +1,4 @@
-"""A worked example: a frame around pictures, and a sampler, a schedule and an upscaler of its own."""
+"""A worked example: a frame around pictures; a sampler, schedule, upscaler, guide and training method of its own."""
 
 from __future__ import annotations
 
@@ -16,24 +16,28 @@ from app.extension_api import (
     ScheduleEntry,
     ScheduleName,
     Tab,
+    TargetEntry,
     UpscalerEntry,
     hook,
 )
 
 if TYPE_CHECKING:
-    from app.extension_api import Sampler, Schedule, Stage
+    from app.extension_api import MakeGuides, Sampler, Schedule, Stage
 
 NAME = "example"
 """The folder's: requests carry our values under it."""
 
 
 class Frame(BaseModel):
-    """width: in pixels, at most half the picture counts. grey: 0 black, 255 white."""
+    """width: in pixels, at most half the picture counts. grey: 0 black, 255 white. limit: of the latents' values."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     width: Annotated[int, Field(ge=0, le=256), Control("Frame width", "", 0, 64, 1, infotext="Frame width")] = 0
     grey: Annotated[int, Field(ge=0, le=255), Control("Frame grey", "", 0, 255, 1, infotext="Frame grey")] = 255
+    limit: Annotated[
+        float, Field(ge=0, le=64), Control("Hold back strong colours", "0: off", 0, 16, 0.5, infotext="Latent limit")
+    ] = 0.0
 
 
 @hook
@@ -53,6 +57,14 @@ def register_stages() -> list[Stage]:
 
 
 @hook
+def register_guides() -> list[MakeGuides]:
+    """What acts on each model call of the pictures that name this extension."""
+    from .guide import guides  # noqa: PLC0415
+
+    return [guides]
+
+
+@hook
 def register_samplers() -> list[SamplerEntry]:
     """In every menu of samplers; asked before torch is there, so that the walk itself is fetched by a function."""
     return [SamplerEntry(SamplerName("Midpoint", aliases=("k_midpoint",)), midpoint)]
@@ -68,6 +80,20 @@ def register_schedules() -> list[ScheduleEntry]:
 def register_upscalers() -> list[UpscalerEntry]:
     """In every menu of upscalers."""
     return [UpscalerEntry("Doubling", doubling)]
+
+
+class CastSettings(BaseModel):
+    """rate: of the learning rate."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rate: Annotated[float, Field(gt=0, le=100)] = 1.0
+
+
+@hook
+def register_targets() -> list[TargetEntry]:
+    """In the Train tab's list of methods, as `example/cast` over the API."""
+    return [TargetEntry("cast", "Cast: a tint of colour and brightness", "lora", cast, CastSettings)]
 
 
 @hook
@@ -120,6 +146,13 @@ def doubling() -> Any:
     from .enlarging import doubled  # noqa: PLC0415
 
     return doubled
+
+
+def cast() -> Any:
+    """As above."""
+    from .target import Cast  # noqa: PLC0415
+
+    return Cast
 
 
 def left_inside(width: int, height: int, frame: int) -> tuple[int, int]:

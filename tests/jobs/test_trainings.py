@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel, ConfigDict
 
+from app.entries import TargetEntry
 from app.jobs import DeviceLease
 from app.schema.errors import PictureNotFound, TrainingNotFound, TrainingProblem
 from tests.jobs.training_place import TrainingPlace
@@ -191,3 +193,26 @@ def test_a_training_makes_way_for_a_picture_that_waits_and_goes_on_afterwards(tm
 
 def _ended(life: Life) -> bool:
     return life.poll() is not None
+
+
+class Settings(BaseModel):
+    """Of a method."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    rate: float = 1.0
+
+
+def test_a_method_of_an_extension_is_checked_where_it_is_submitted(place: TrainingPlace) -> None:
+    place.trainings._targets = {"mine/thing": TargetEntry("thing", "Thing", "embedding", lambda: None, Settings)}
+    run = place.trainings.resolve(place.request(method="mine/thing", method_settings={"rate": 2.0}))
+    assert Path(run.destination).parent == place.folders.embeddings[0]
+    for method, settings, field in (
+        ("mine/other", {}, "method"),
+        ("mine/thing", {"rate": "fast"}, "method_settings.rate"),
+        ("mine/thing", {"speed": 1}, "method_settings.speed"),
+        ("lora", {"rate": 1.0}, "method_settings"),
+    ):
+        with pytest.raises(TrainingProblem) as problem:
+            place.trainings.resolve(place.request(method=method, method_settings=settings))
+        assert problem.value.field == field

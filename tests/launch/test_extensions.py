@@ -5,23 +5,26 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
 from app.engine import UpscalerShelf
-from app.entries import SamplerEntry, ScheduleEntry, UpscalerEntry
+from app.entries import SamplerEntry, ScheduleEntry, TargetEntry, UpscalerEntry
 from app.extension_api import hook
 from app.guard import Guard
 from app.hooks import PAGE_HOOKS, Registry
-from app.launch.extensions import tables_of, upscalers_of
+from app.launch.extensions import tables_of, targets_of, upscalers_of
 from app.recipes import Tools, generate
 from app.samplers import SAMPLERS, SCHEDULES, ModelSigmas, Point, ScheduleInputs
 from app.schema.choices import SamplerName, ScheduleName
-from app.schema.errors import ExtensionFailed
+from app.schema.errors import ExtensionFailed, TrainingProblem
 from app.schema.events import RowFailed, RowFinished
 from app.schema.request import ImagePlan
+from app.schema.training import TrainingRequest
+from app.training import make_target
 from tests.engine.formula import formula_engine, image_plans, run_to_end
 
 SIGMAS = ModelSigmas.scaled_linear()
@@ -184,3 +187,37 @@ def test_an_upscaler_that_does_wrong_is_told_and_marked(act: Any, monkeypatch: p
     with pytest.raises(ExtensionFailed, match="The upscaler My upscaler of the extension 'mine' failed"):
         shelf.enlarged(torch.zeros(3, 8, 8, dtype=torch.uint8), "My upscaler", None, 16, 16)
     assert list(marked) == ["mine"]
+
+
+class Teaches:
+    """An extension with a method of this function."""
+
+    def __init__(self, act: Callable[..., Any]) -> None:
+        self._act = act
+
+    @hook
+    def register_targets(self) -> list[TargetEntry]:
+        return [TargetEntry("thing", "Thing", "lora", lambda: self._act)]
+
+
+@pytest.mark.parametrize(
+    ("act", "words"),
+    [
+        (raising, "the sky is down"),
+        (hanging, "did not come back in time"),
+        (lambda request, model, tokenizer: SimpleNamespace(parameters=dict), "It has nothing to train"),
+    ],
+)
+def test_a_training_method_that_does_wrong_is_told_and_marked(act: Any, words: str) -> None:
+    marked: dict[str, str] = {}
+    registry = Registry(guard=Guard(0.3))
+    registry.guard.marked = marked.__setitem__
+    registry.add(Teaches(act), "mine")
+    registry.ask("mine", PAGE_HOOKS)
+    request = TrainingRequest(method="mine/thing", name="a", data="b")
+    with pytest.raises(ExtensionFailed, match="The method thing of the extension 'mine' failed") as failed:
+        make_target(request, None, None, targets_of(registry))  # type: ignore[arg-type]
+    assert words in str(failed.value)
+    assert list(marked) == ["mine"]
+    with pytest.raises(TrainingProblem, match="no extension here that teaches 'mine/thing'"):
+        make_target(request, None, None)  # type: ignore[arg-type]

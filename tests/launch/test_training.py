@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,10 +14,15 @@ from PIL import Image
 
 from app.files import Folders
 from app.files.model_file import Identity
-from app.launch.training import TrainingPlanner
-from app.schema.errors import DiskFull, EaselError
+from app.files.run_folder import RunFolder
+from app.launch import training_child
+from app.launch.training import TrainingPlanner, start_child
+from app.launch.workshop import extensions_of
+from app.schema.errors import DiskFull, EaselError, TrainingProblem
 from app.schema.request import FileIdentity
+from app.schema.settings import Settings
 from app.schema.training_run import TrainingRun
+from extensions.example import extension as cast_extension
 from tests.files.making import write_safetensors
 from tests.models.checkpoints import write_tiny_checkpoint
 from tests.training.making import SMALL, asked, draw_pictures
@@ -131,3 +137,36 @@ def test_a_drive_without_room_is_told_before(checkpoint: Path, tmp_path: Path, m
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage._replace(free=1_000))
     with pytest.raises(DiskFull, match=r"The training needs .* on the drive of .*, and 0.001 MB are free"):
         TrainingPlanner(Folders.of(data_dir=tmp_path)).plan(run_of(checkpoint, draw_pictures(tmp_path / "data", 1)))
+
+
+def test_a_method_of_an_extension_is_trained_by_a_child_that_knows_the_extensions(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, pictures = tmp_path / "home", draw_pictures(tmp_path / "pictures", 2)
+    home.mkdir()
+    (home / "config.json").write_text(json.dumps({"disabled_extensions": []}))
+    run = run_of(checkpoint, pictures, "example/cast", steps=1, prior="none", method_settings={"rate": 2.0})
+    with pytest.raises(TrainingProblem, match="no extension here that teaches 'example/cast'"):
+        TrainingPlanner(Folders.of(data_dir=home)).plan(run)
+    folder = RunFolder(home / "training" / "one")
+    folder.create(run)
+    started: list[list[str]] = []
+    monkeypatch.setattr("app.launch.training.start_detached", lambda words, *_: started.append(words))
+    start_child(folder, home)
+    assert started[0][1:] == ["-m", "app.launch.training_child", str(home), str(folder.path)]
+    assert training_child.main(started[0][3:]) == 0, folder.last_words()
+    assert (tmp_path / "models" / "thing.safetensors").stat().st_size > 0
+    # Without the extension the same run fails in words.
+    (home / "config.json").write_text(json.dumps({"disabled_extensions": ["example"]}))
+    assert training_child.main(started[0][3:]) != 0
+    assert "no extension here that teaches" in folder.log.read_text()
+
+
+def test_the_plan_of_an_extensions_method_is_counted_by_its_own_target(checkpoint: Path, tmp_path: Path) -> None:
+    folders = Folders.of(data_dir=tmp_path / "home")
+    folders.create()
+    _, registry = extensions_of(folders, Settings(tmp_path / "config.json", tmp_path / "users"))
+    registry.add(cast_extension, "example")
+    registry.ask("example", ["register_targets"])
+    run = run_of(checkpoint, draw_pictures(tmp_path / "pictures", 2), "example/cast", steps=1, prior="none")
+    assert TrainingPlanner(folders, registry).plan(run).parameters == 4

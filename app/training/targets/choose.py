@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import torch
 
 from app.language import Tokenizer
 from app.models import LoadedModel
+from app.schema.errors import TrainingProblem
 from app.schema.training import TrainingRequest
 from app.training.targets.embedding import EmbeddingSettings, EmbeddingTarget
 from app.training.targets.hypernetwork import HypernetworkSettings, HypernetworkTarget
@@ -16,8 +19,25 @@ from app.training.targets.weights import WeightsSettings, WeightsTarget
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
-def make_target(request: TrainingRequest, model: LoadedModel, tokenizer: Tokenizer) -> Target:
-    """The target of the request's method, attached to the model. Raises TrainingProblem where the two do not fit."""
+MakeTarget = Callable[[TrainingRequest, LoadedModel, Tokenizer], Target]
+Targets = Mapping[str, MakeTarget]
+"""Of extensions, by method."""
+NO_TARGETS: Targets = {}
+
+
+def make_target(
+    request: TrainingRequest, model: LoadedModel, tokenizer: Tokenizer, targets: Targets = NO_TARGETS
+) -> Target:
+    """The target of the request's method, attached to the model. Raises TrainingProblem where the two do not fit, and
+    for a method of an extension that is not among `targets`."""
+    if request.method in targets:
+        return targets[request.method](request, model, tokenizer)
+    if "/" in request.method:
+        raise TrainingProblem(
+            f"There is no extension here that teaches '{request.method}'.",
+            field="method",
+            hint="Install or enable it, and go on.",
+        )
     dtype = _DTYPES.get(request.save_precision)
     text_factor = request.text_encoder_rate or 0.0
     if request.method == "dreambooth":

@@ -52,7 +52,8 @@ easel.train = (() => {
   function preset() {
     const family = families[byId("checkpoint").value] ?? "SD1";
     const table = JSON.parse(document.getElementById("train").dataset.presets);
-    fill(table[method()][family] ?? table[method()].SD1);
+    const own = table[method()] ?? table.lora; // an extension's method brings no values
+    fill(own[family] ?? own.SD1);
     keep();
   }
 
@@ -213,7 +214,7 @@ easel.train = (() => {
     const words = [request.trigger, request.class_words].filter(Boolean).join(" ");
     const prompts = { lora: `${words} <lora:${made}:1>`, hypernetwork: `${words} <hypernet:${made}:1>`, textual_inversion: `${made}`, dreambooth: words };
     const box = document.querySelector("#txt2img_prompt textarea");
-    box.value = prompts[request.method].trim();
+    box.value = (prompts[request.method] ?? words).trim();
     box.dispatchEvent(new Event("input", { bubbles: true }));
     if (request.method === "dreambooth") {
       easel.chosen = `${made}.safetensors`;

@@ -10,18 +10,25 @@ from typing import Any
 import pytest
 import torch
 from fastapi import FastAPI
+from safetensors.torch import load_file
 from starlette.testclient import TestClient
 
 from app.engine import UpscalerShelf
 from app.extension_host import MODULE_PREFIX, ExtensionHost
 from app.hooks import Registry
 from app.jobs.expand import expand
-from app.launch.extensions import tables_of, upscalers_of
-from app.recipes import Pass, with_stages
+from app.launch.extensions import tables_of, targets_of, upscalers_of
+from app.models.checkpoint_file import open_weights
+from app.networks.patch import FilePatch
+from app.recipes import Decode, Pass, draw, with_stages
 from app.recipes.passes import Drawn
 from app.samplers import Denoised, ModelSigmas, SamplerOptions, ScheduleInputs
 from app.schema.choices import find_sampler, find_schedule
+from app.training import plan, train
 from tests.jobs.workplace import request, resolve
+from tests.recipes.driver import Driver, resolved
+from tests.recipes.driver import plan as driver_plan
+from tests.training.making import asked, draw_pictures, tiny
 
 HERE = Path(__file__).parents[2]
 
@@ -99,6 +106,34 @@ def test_its_upscaler_makes_four_of_each_pixel(registry: Registry) -> None:
     pixels = torch.arange(3 * 64, dtype=torch.uint8).reshape(3, 8, 8)
     larger = shelf.enlarged(pixels, "Doubling", None, 32, 32)
     assert torch.equal(larger, pixels.repeat_interleave(4, 1).repeat_interleave(4, 2))
+
+
+def test_its_guide_holds_strong_colours_back(registry: Registry) -> None:
+    ((owner, make),) = registry.owners("register_guides")
+    recipe = with_stages(draw, [], [(owner, make)])
+
+    def strongest(values: dict[str, Any]) -> float:
+        driver = Driver()
+        wide = {"prompt": "x" * 300, "extensions": {"example": values}}
+        driver.run(recipe, driver_plan(resolved(**wide)))
+        return float(driver.of(Decode)[0].latent.abs().max())
+
+    assert strongest({}) > 2.5
+    assert strongest({"limit": 0.5}) < 0.5
+
+
+def test_its_method_is_trained_to_a_file_that_prompts_can_name(registry: Registry, tmp_path: Path) -> None:
+    model, data = tiny(tmp_path), draw_pictures(tmp_path / "data", 2)
+    request = asked(data, "example/cast", steps=2, prior="none", method_settings={"rate": 10.0})
+    targets = targets_of(registry)
+    assert plan(request, model, targets=targets).parameters == 4
+    path = train(request, model, tmp_path / "run", targets=targets)
+    assert path is not None
+    change = load_file(path)
+    assert change["lora_unet_conv_out.diff_b"].abs().min() > 0
+    assert change["lora_unet_conv_out.diff"].eq(0).all()
+    assert not model.unet.conv_out._forward_hooks
+    assert any("conv_out" in name for name in FilePatch(open_weights(path), "cast").targets(model))
 
 
 def test_the_infotext_names_it(registry: Registry) -> None:
