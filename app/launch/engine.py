@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from app.extension_host import ExtensionHost
 from app.files import Blobs, Steps, open_picture
 from app.jobs import BeforeGroup, Engine
-from app.launch.extensions import tables_of, upscalers_of
+from app.launch.extensions import network_kinds_of, tables_of, upscalers_of
 from app.schema.flags import LaunchOptions
 from app.schema.request import ImagePlan
 
@@ -74,7 +74,7 @@ def make_engine(
         host=Tier(0 if options.lowram and own else int(machine * HOST_SHARE), machine),
         card=Tier(int(own * CARD_SHARE), own) if own else None,
         thrift=options.thrift if own else "",
-        networks=NetworkSet(tokenizer.encode, extensions.registry.table("register_networks")),
+        networks=NetworkSet(tokenizer.encode, network_kinds_of(extensions.registry)),
     )
 
     def picture(digest: str) -> Image:

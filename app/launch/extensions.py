@@ -1,16 +1,18 @@
 """Extensions as a launch wires them: what they bring becomes entries of the engine's tables, guarded at every step.
 
-Brings torch in, and late: called on the engine's thread.
+Brings torch in, and late: on the engine's thread. Kinds of networks are asked without it, too, when a job is submitted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.entries import SamplerEntry, ScheduleEntry, TargetEntry, UpscalerEntry
-from app.hooks import Registry
+from app.hooks import NetworkKind, Registry
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,6 +25,10 @@ if TYPE_CHECKING:
 
 UPSCALER_SECONDS = 60.0
 """Without a word from an upscaler after which it counts as hung."""
+
+_OF_NETWORKS = ("name", "kind", "family", "fingerprint", "report")
+_DEEDS = ("changed", "attach", "tokens")
+"""Of a Patch, a Hook and a Vocabulary."""
 
 
 def tables_of(registry: Registry) -> Tables:
@@ -59,6 +65,51 @@ def _target(registry: Registry, owner: str, entry: TargetEntry) -> MakeTarget:
     return lambda request, model, tokenizer: registry.guard.run(
         owner, f"the method {entry.name}", partial(make, request, model, tokenizer)
     )
+
+
+def network_kinds_of(registry: Registry) -> dict[str, NetworkKind]:
+    """What extensions bring, by the word of their tags."""
+    return {kind.name: _GuardedKind(registry, owner, kind) for owner, kind in registry.owners("register_networks")}
+
+
+@dataclass(frozen=True)
+class _GuardedKind:
+    """An extension's kind of network; what it raises fails one job, in words, and marks the extension."""
+
+    registry: Registry
+    owner: str
+    kind: NetworkKind
+
+    @property
+    def name(self) -> str:
+        """As in `NetworkKind`."""
+        return self.kind.name
+
+    def find(self, which: str) -> Path | None:
+        """As in `NetworkKind`. Raises ExtensionFailed, also for a file that is not there."""
+
+        def found() -> Path | None:
+            path = self.kind.find(which)
+            if path is not None and not Path(path).is_file():
+                raise FileNotFoundError(f"It finds {str(path)[:200]}, which is no file")
+            return None if path is None else Path(path)
+
+        return self._run(found, which)
+
+    def open(self, path: Path, which: str) -> Any:
+        """As in `NetworkKind`. Raises ExtensionFailed, also for what is no network."""
+
+        def opened() -> Any:
+            network = self.kind.open(path, which)
+            lacking = [name for name in _OF_NETWORKS if not hasattr(network, name)]
+            if lacking or not any(hasattr(network, name) for name in _DEEDS):
+                raise TypeError(f"It opens {str(network)[:200]}, which is no Patch, Hook or Vocabulary")
+            return network
+
+        return self._run(opened, which)
+
+    def _run(self, act: Callable[[], Any], which: str) -> Any:
+        return self.registry.guard.run(self.owner, f"the network <{self.name}:{which[:100]}>", act)
 
 
 def _sampler(registry: Registry, owner: str, entry: SamplerEntry) -> Sampler:

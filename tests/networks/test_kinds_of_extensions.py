@@ -12,7 +12,9 @@ from app.hooks import Registry
 from app.jobs import Resolver
 from app.jobs.networks import hashed
 from app.language import Tokenizer
+from app.launch.extensions import network_kinds_of
 from app.networks import NetworkSet, Wanted
+from app.schema.errors import ExtensionFailed
 from app.schema.request import GenerationRequest
 from tests.files.making import SD1, write_safetensors
 from tests.networks.making import state_hash, tiny_model
@@ -61,36 +63,44 @@ class Dimming:
 
 
 @pytest.fixture
-def registry(tmp_path: Path) -> Registry:
+def host(tmp_path: Path) -> ExtensionHost:
     folder = tmp_path / "extensions" / "dims"
     folder.mkdir(parents=True)
     (folder / "extension.py").write_text(EXTENSION)
     (folder / "dimming.py").write_text(DIMMING)
     (folder / "half.dim").write_text("0.5")
-    registry = Registry()
-    host = ExtensionHost([folder.parent], registry)
+    host = ExtensionHost([folder.parent], Registry())
     host.load()
     assert [extension.problem for extension in host.extensions] == [""]
-    return registry
+    return host
 
 
-def test_a_tag_of_its_word_is_a_network_of_the_job(registry: Registry, tmp_path: Path) -> None:
+@pytest.fixture
+def registry(host: ExtensionHost) -> Registry:
+    return host.registry
+
+
+def resolver_with(registry: Registry, tmp_path: Path) -> Resolver:
     folders = Folders.of(data_dir=tmp_path / "data", program_dir=tmp_path / "program")
     folders.create()
     write_safetensors(folders.of_kind(CHECKPOINT)[0] / "model.safetensors", SD1)
     library = ModelLibrary(folders)
-    resolver = Resolver(library, precision=lambda wanted: "fp32", network_kinds=registry.table("register_networks"))
+    return Resolver(library, precision=lambda wanted: "fp32", network_kinds=network_kinds_of(registry))
+
+
+def test_a_tag_of_its_word_is_a_network_of_the_job(registry: Registry, tmp_path: Path) -> None:
+    resolver = resolver_with(registry, tmp_path)
     resolved = resolver(GenerationRequest(prompt="a cat <dimmer:half:0.8> <dimmer:none:1> <other:half:1>", seed=1))
     (use,) = resolved.networks
     assert (use.kind, use.name, use.text, Path(use.file.path).name) == ("dimmer", "half", 0.8, "half.dim")
     assert resolved.missing_networks == ("none",)
-    assert hashed(use, library) == use
+    assert hashed(use, resolver.library) == use
 
 
 def test_it_is_put_on_and_taken_off_like_any_other(registry: Registry, tmp_path: Path) -> None:
     model = tiny_model(tmp_path)
     before = state_hash(model)
-    kinds = registry.table("register_networks")
+    kinds = network_kinds_of(registry)
     path = kinds["dimmer"].find("half")
     status = path.stat()
     networks = NetworkSet(Tokenizer().encode, kinds)
@@ -99,4 +109,54 @@ def test_it_is_put_on_and_taken_off_like_any_other(registry: Registry, tmp_path:
     assert model.unet.dimmed == 0.4
     assert networks.apply(model, []) == ()
     assert not hasattr(model.unet, "dimmed")
+    assert state_hash(model) == before
+
+
+@pytest.mark.parametrize(
+    ("find", "words"),
+    [
+        ("raise RuntimeError('no such shelf')", "RuntimeError: no such shelf"),
+        ("return Path('nowhere') / which", "FileNotFoundError: It finds nowhere/half, which is no file"),
+        ("return 5", "TypeError"),
+    ],
+)
+def test_one_that_fails_to_find_fails_that_job_alone_and_is_marked(
+    host: ExtensionHost, tmp_path: Path, find: str, words: str
+) -> None:
+    (extension,) = host.extensions
+    code = EXTENSION.replace("path = self.folder", f"{find}\n        path = self.folder").replace("dimmer", "lantern")
+    folder = tmp_path / "more" / "shelves"
+    folder.mkdir(parents=True)
+    (folder / "extension.py").write_text(code)
+    both = ExtensionHost([extension.folder.parent, folder.parent], Registry())
+    both.load()
+    resolver = resolver_with(both.registry, tmp_path)
+    with pytest.raises(
+        ExtensionFailed, match=r"The network <lantern:half> of the extension 'shelves' failed"
+    ) as failed:
+        resolver(GenerationRequest(prompt="a cat <lantern:half:1>", seed=1))
+    assert words in str(failed.value)
+    assert {one.name: (one.state, words in one.problem) for one in both.extensions} == {
+        "dims": ("loaded", False),
+        "shelves": ("loaded", True),
+    }
+    (use,) = resolver(GenerationRequest(prompt="a cat <dimmer:half:1>", seed=1)).networks
+    assert use.kind == "dimmer"
+    assert resolver(GenerationRequest(prompt="a cat", seed=1)).networks == ()
+
+
+def test_one_that_fails_to_open_leaves_the_model_as_it_was_and_is_marked(host: ExtensionHost, tmp_path: Path) -> None:
+    (host.extensions[0].folder / "half.dim").write_text("dark")
+    model = tiny_model(tmp_path)
+    before = state_hash(model)
+    kinds = network_kinds_of(host.registry)
+    path = kinds["dimmer"].find("half")
+    assert path is not None
+    status = path.stat()
+    networks = NetworkSet(Tokenizer().encode, kinds)
+    wanted = Wanted("dimmer", "half", str(path), status.st_size, status.st_mtime_ns)
+    with pytest.raises(ExtensionFailed, match="'dims' failed: ValueError: could not convert string to float: 'dark'"):
+        networks.apply(model, [wanted])
+    assert "could not convert" in host.extensions[0].problem
+    assert networks.apply(model, []) == ()
     assert state_hash(model) == before
