@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -36,6 +37,10 @@ TheCaller = Annotated[Caller, Depends(caller_of)]
 
 Text = Annotated[str | None, Field(max_length=100_000)]
 
+Fit = Callable[[ModelFile, ModelFile], Mapping[str, Any]]
+"""A network, a checkpoint -> matched, total, parts (what is counted), unmatched (names). Raises EaselError."""
+
+_MOST_NAMES = 1000
 _FOR_EVER = {"Cache-Control": "private, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
 
 
@@ -62,8 +67,8 @@ class PictureOfJob(BaseModel):
     index: Annotated[int, Field(ge=0)]
 
 
-def models_router(library: ModelLibrary, jobs: Jobs, thumbnails: Thumbnails) -> APIRouter:
-    """The routes."""
+def models_router(library: ModelLibrary, jobs: Jobs, thumbnails: Thumbnails, fit: Fit) -> APIRouter:
+    """The routes. fit: tells how much of a network a checkpoint would use."""
     router = APIRouter(prefix="/api", tags=["models"])
     cards = ModelCards(library)
 
@@ -108,6 +113,18 @@ def models_router(library: ModelLibrary, jobs: Jobs, thumbnails: Thumbnails) -> 
         if file.sha256 is None and file.problem is None and not file.folder:
             library.hash_later(file)
         return {**cards.one(kind, id, checkpoint), **details_of(file, library)}
+
+    @router.get("/models/{kind}/{id}/fit")
+    def fitting(
+        kind: Literal["lora", "embedding", "hypernetwork"],
+        id: str,
+        checkpoint: Annotated[str, Query(min_length=1, max_length=1000)],
+    ) -> dict[str, Any]:
+        """How many of a network's parts a checkpoint has a place for, and the names of those that it has none for;
+        from both files' headers alone."""
+        chosen = library.find(checkpoint, CHECKPOINT)
+        found = fit(cards.find(kind, id), chosen)
+        return {**found, "unmatched": list(found["unmatched"])[:_MOST_NAMES], "checkpoint": chosen.name}
 
     @router.get("/models/{kind}/{id}/thumbnail")
     async def thumbnail(kind: Kind, id: str) -> Response:

@@ -38,6 +38,7 @@ from app.api import (
 )
 from app.files import Thumbnails
 from app.launch.engine import device_memory
+from app.launch.fits import NetworkFits
 from app.launch.workshop import Workshop
 from app.schema.errors import CannotWrite, InvalidField
 from app.schema.flags import LaunchOptions, Login, read_logins
@@ -90,7 +91,8 @@ def application(options: LaunchOptions, workshop: Workshop) -> Any:
     app = create_application(rules)
     app.include_router(jobs_router(workshop.jobs))
     app.include_router(events_router(workshop.jobs))
-    app.include_router(models_router(workshop.library, workshop.jobs, thumbnails))
+    fits = NetworkFits(workshop.resolver.tokenizer)
+    app.include_router(models_router(workshop.library, workshop.jobs, thumbnails, fits))
     app.include_router(memory_router(workshop.jobs, workshop.library))
     app.include_router(downloads_router(workshop.downloads))
     app.include_router(pictures_router(workshop.blobs))

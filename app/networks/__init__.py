@@ -1,5 +1,6 @@
 """Networks that a prompt switches on: LoRA and LyCORIS, hypernetworks, embeddings; read, applied, taken off."""
 
+from app.networks.fitting import Fitting
 from app.networks.hypernetwork import Hypernetwork, network_layers
 from app.networks.network import Hook, Network, Patch, Report, Vocabulary, Wanted
 from app.networks.network_set import NetworkSet
@@ -11,6 +12,7 @@ from app.networks.textual_inversion import Embedding, read_vectors
 __all__ = [
     "Embedding",
     "FilePatch",
+    "Fitting",
     "Hook",
     "Hypernetwork",
     "Network",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI
 
@@ -27,7 +28,7 @@ from app.api import (
 )
 from app.extension_host import BUILT_IN, ExtensionHost
 from app.extras import Extras, ExtrasRecords
-from app.files import Blobs, Folders, Images, ModelLibrary, Thumbnails
+from app.files import Blobs, Folders, Images, ModelFile, ModelLibrary, Thumbnails
 from app.hooks import Registry
 from app.installing import Changes, Installer
 from app.jobs import (
@@ -47,6 +48,7 @@ from app.jobs import (
 )
 from app.jobs.engine import BeforeGroup
 from app.language import StyleBook
+from app.schema.errors import UnsupportedModel
 from app.schema.settings import Settings
 from tests.files.making import SD1_TEXT, write_safetensors
 
@@ -85,6 +87,14 @@ class Server:
         self.worker.close()
         self.store.close()
         self.lock.release()
+
+
+def formula_fit(network: ModelFile, checkpoint: ModelFile) -> dict[str, Any]:
+    """What a checkpoint would use of a network, made up from the network's name."""
+    if network.stem == "other":
+        raise UnsupportedModel(f"{network.stem} was made for SDXL; {checkpoint.stem} is of the family SD1.")
+    unmatched = ["lora_unet_<b>far</b>"] if network.stem == "half" else []
+    return {"matched": 2 - len(unmatched), "total": 2, "parts": "layers", "unmatched": unmatched}
 
 
 def build_server(
@@ -133,7 +143,7 @@ def build_server(
     app.include_router(extension_installing_router(installer, rules))
     app.include_router(jobs_router(jobs))
     app.include_router(events_router(jobs, heartbeat))
-    app.include_router(models_router(library, jobs, Thumbnails(folders.state / "thumbnails")))
+    app.include_router(models_router(library, jobs, Thumbnails(folders.state / "thumbnails"), formula_fit))
     app.include_router(memory_router(jobs, library))
     app.include_router(networks_router(jobs, library, resolver))
     app.include_router(sdapi_router(jobs, library, settings, resolver, blobs))

@@ -15,6 +15,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from app.access import Access
+from app.schema.errors import UnsupportedModel
 from tests.api.conftest import client_of
 from tests.api.serving import SHAPES, Server
 from tests.files.making import SDXL, lora, write_safetensors
@@ -132,6 +133,25 @@ def test_details_tell_metadata_rank_hashes_and_trigger_words(server: Server, cli
     digest = server.library.hash(file)
     hashes = client.get(f"/api/models/lora/{card['id']}").json()["hashes"]
     assert (hashes["sha256"], hashes["AutoV2"]) == (digest, digest[:10])
+
+
+def test_how_much_of_a_network_a_checkpoint_uses_is_told_with_the_names_of_the_rest(
+    server: Server, client: TestClient
+) -> None:
+    for name in ("half", "other", "whole"):
+        add_lora(server, name)
+    half, other, whole = (f"/api/models/lora/{card['id']}/fit" for card in cards(client)["models"])
+    found = client.get(half, params={"checkpoint": "formula.safetensors"}).json()
+    assert found == {
+        "matched": 1, "total": 2, "parts": "layers", "unmatched": ["lora_unet_<b>far</b>"],
+        "checkpoint": "formula.safetensors",
+    }  # fmt: skip
+    assert client.get(whole, params={"checkpoint": "formula"}).json()["unmatched"] == []
+    refused = client.get(other, params={"checkpoint": "formula"})
+    assert (refused.status_code, "was made for SDXL" in refused.text) == (UnsupportedModel.status, True)
+    assert client.get(half, params={"checkpoint": "gone"}).status_code == 404
+    assert client.get(half).status_code == 422
+    assert client.get(f"/api/models/lora/{'0' * 24}/fit?checkpoint=formula").status_code == 404
 
 
 def test_the_rank_is_read_from_the_tensors_where_nobody_says_it(server: Server, client: TestClient) -> None:

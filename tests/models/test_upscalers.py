@@ -54,6 +54,14 @@ def network(kind: str) -> torch.nn.Module:
             upscale=2,
             upsampler="pixelshuffledirect",
         )
+    if kind == "HAT":
+        from spandrel.architectures.HAT import HAT  # noqa: PLC0415
+
+        return HAT(img_size=16, window_size=4, depths=[1], embed_dim=12, num_heads=[2], upscale=2, squeeze_factor=4)
+    if kind == "SCUNet":
+        from spandrel.architectures.SCUNet import SCUNet  # noqa: PLC0415
+
+        return SCUNet(config=[1] * 7, dim=64)
     from spandrel.architectures.DAT import DAT  # noqa: PLC0415
 
     return DAT(img_size=16, split_size=[4, 4], depth=[1], embed_dim=16, num_heads=[2], upscale=2, expansion_factor=2.0)
@@ -77,7 +85,9 @@ def safe(state: dict[str, Tensor], path: Path) -> None:
     save_file({name: value.contiguous() for name, value in state.items()}, path)
 
 
-@pytest.mark.parametrize(("kind", "scale"), [("ESRGAN", 4), ("Compact", 2), ("SwinIR", 2), ("DAT", 2)])
+@pytest.mark.parametrize(
+    ("kind", "scale"), [("ESRGAN", 4), ("Compact", 2), ("SwinIR", 2), ("DAT", 2), ("HAT", 2), ("SCUNet", 1)]
+)
 def test_files_of_several_kinds_are_known_by_their_weights(tmp_path: Path, kind: str, scale: int) -> None:
     upscaler = load(tmp_path, kind, bare)
     assert upscaler.scale == scale

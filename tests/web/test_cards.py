@@ -103,6 +103,21 @@ def test_cards_of_another_family_are_grey_until_the_checkpoint_fits(page: Page, 
     expect(large).not_to_have_class(re.compile("easel-grey"))
 
 
+def test_the_details_tell_how_much_of_a_network_the_checkpoint_uses(page: Page, site: Site) -> None:
+    for name in ("half", "whole"):
+        add_lora(site, name)
+    tab(page, "Lora")
+    dialog = page.locator(".easel-dialog")
+    card(page, "lora", "half").locator(".metadata-button").click()
+    expect(dialog.locator(".easel-facts").first).to_contain_text("With formula.safetensors1 of 2 layers are used")
+    dialog.locator(".easel-unmatched summary").click()
+    expect(dialog.locator(".easel-unmatched div")).to_have_text(["lora_unet_<b>far</b>"])
+    page.keyboard.press("Escape")
+    card(page, "lora", "whole").locator(".metadata-button").click()
+    expect(dialog.locator(".easel-facts").first).to_contain_text("2 of 2 layers are used")
+    expect(dialog.locator(".easel-unmatched")).to_have_count(0)
+
+
 def test_search_order_and_folders_narrow_the_cards(page: Page, site: Site) -> None:
     for name in ("people/ann", "people/bob", "styles/ink"):
         add_lora(site, name)

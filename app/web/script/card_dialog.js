@@ -49,6 +49,18 @@ easel.cardDialog = (() => {
       ...row("Legacy hash", hashes.legacy),
     ));
   }
+  // How many of a network's parts the chosen checkpoint has a place for. The first answer may take the server seconds.
+  async function fit(address, all) {
+    const checkpoint = easel.cards.checkpoint();
+    if (all.kind === "checkpoint" || all.problem || all.unfitting || !checkpoint) return [];
+    const found = await ask(`${address}/fit?checkpoint=${encodeURIComponent(checkpoint)}`).catch((problem) => ({ problem }));
+    const name = `With ${found.checkpoint ?? checkpoint}`;
+    if (found.problem) return row(name, found.problem.message);
+    const made = row(name, `${found.matched} of ${found.total} ${found.parts} are used`);
+    if (!found.unmatched.length) return made;
+    return [...made, make("tr", {}, make("th", { scope: "row" }, "Not used"), make("td", {}, make("details", { class: "easel-unmatched" },
+      make("summary", {}, `${found.total - found.matched} ${found.parts}`), ...found.unmatched.map((part) => make("div", {}, part)))))];
+  }
   function triggers(view, all) {
     const wanted = [...new Set([...all.trigger_words, ...(all.civitai?.trained_words ?? [])])].map((word) => [word, 0]);
     if (!wanted.length && !all.tags.length) return [];
@@ -157,11 +169,14 @@ easel.cardDialog = (() => {
       metadata(all),
     );
     if (edits) first.focus();
+    let fitting = [];
+    const show = () => { place.replaceChildren(facts(all)); place.querySelector("tbody").append(...fitting); };
+    fit(address, all).then((rows) => { fitting = rows; show(); });
     // A hash of a large file takes seconds; it is shown once it is there.
     for (let wait = 1000; !all.hashes.sha256 && !all.problem && dialog.open && wait < 60_000; wait *= 2) {
       await new Promise((done) => setTimeout(done, wait));
       const again = await read().catch(() => null);
-      if (again?.hashes.sha256) { all = again; place.replaceChildren(facts(all)); break; }
+      if (again?.hashes.sha256) { all = again; show(); break; }
     }
   }
   return { open };
