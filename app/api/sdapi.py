@@ -119,6 +119,8 @@ def progress_answer(jobs: Jobs, caller: Caller, skip_current_image: bool = False
     progress, preview = (jobs.progress(job.id), None) if skip_current_image else jobs.latest(job.id)
     started = timestamp(job.started or job.submitted)
     stopping = jobs.stopping(job.id)
+    # A script's pictures count one by one, as A1111's do.
+    count, size = (len(job.resolved.parts), 1) if job.resolved.parts else (request.batch_count, request.batch_size)
     if progress is None:
         return _progress_shape(
             0.01,
@@ -126,7 +128,7 @@ def progress_answer(jobs: Jobs, caller: Caller, skip_current_image: bool = False
             started,
             stopping=stopping,
             job=job.id,
-            job_count=request.batch_count,
+            job_count=count,
             steps=request.steps,
             text="Waiting",
         )
@@ -136,8 +138,8 @@ def progress_answer(jobs: Jobs, caller: Caller, skip_current_image: bool = False
         started,
         stopping=stopping,
         job=job.id,
-        job_count=request.batch_count,
-        job_no=progress.image // request.batch_size,
+        job_count=count,
+        job_no=progress.image // size,
         step=progress.step,
         steps=progress.steps,
         picture=preview.data.partition(",")[2] if preview else None,

@@ -23,7 +23,7 @@ from app.engine.row import ModelChoice, Row
 from app.engine.runner import NotFiniteUNet, Runner
 from app.engine.scheduler import Scheduler, Waiting
 from app.engine.upscaler_shelf import UpscalerShelf
-from app.models import SDXL, LoadedModel, seamless, takes_guidance_scale
+from app.models import SDXL, Captioner, LoadedModel, seamless, takes_guidance_scale
 from app.recipes import ChangeModel, ModelFacts, Recipe, Tools, Upscale
 from app.samplers import ModelSigmas
 from app.schema.errors import EaselError, UnexpectedFailure
@@ -90,6 +90,7 @@ class Engine:
         self._last_job = ""
         self._listener: Callable[[RowEvent], None] = lambda event: None
         self._dropped: list[RowEvent] = []
+        self._captioner: Captioner | None = None
 
     @property
     def idle(self) -> bool:
@@ -98,6 +99,7 @@ class Engine:
 
     def submit(self, plan: ImagePlan) -> None:
         """Takes a picture into flight; its recipe begins when its turn comes."""
+        self._captioner = None  # pictures need the room
         self._rows[self._submitted] = Row(self._submitted, plan, ModelChoice.of(plan.resolved), self._make_recipe)
         self._submitted += 1
 
@@ -133,6 +135,7 @@ class Engine:
 
     def lend(self) -> None:
         """Frees the device for a training; no picture is in flight. The next one brings its model back."""
+        self._captioner = None
         self._upscalers.clear()
         self._previews.clear()
         self._pipelines.lend()
@@ -150,6 +153,12 @@ class Engine:
         pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)
         larger = self._upscalers.enlarged(pixels, upscaler, file, width, height, tell)
         return Image.fromarray(larger.permute(1, 2, 0).contiguous().numpy())
+
+    def captioned(self, picture: Image.Image, folder: Path) -> str:
+        """What an RGB picture shows. The captioner stays until the next picture is drawn. Raises BrokenModelFile."""
+        if self._captioner is None or self._captioner.folder != folder:
+            self._captioner = Captioner(folder, self._pipelines.device)
+        return self._captioner(picture)
 
     def skip(self, job: str) -> None:
         """The job's pictures in flight end with what they have; those not begun are made as usual."""

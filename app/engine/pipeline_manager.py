@@ -64,6 +64,11 @@ class PipelineManager:
         self._told: tuple[int, ModelChoice | None, ModelMemory] | None = None
 
     @property
+    def device(self) -> torch.device:
+        """Where pictures are drawn."""
+        return self._device
+
+    @property
     def in_use(self) -> ModelChoice | None:
         """The choice used last, if it is still in memory."""
         return self._current if self._current is not None and self.kept(self._current) else None

@@ -19,10 +19,10 @@ from app.extras.records import ExtrasRecords, ExtrasRun, Failure, Made, Source, 
 from app.extras.saving import Places, Texts, encoded, texts_of, words_of
 from app.extras.sizes import PostprocessingFacts, Size, enlarged_size, facts_of
 from app.extras.training_pictures import training_pictures
-from app.files import Blobs, Encoding, Folders, ModelLibrary, find_upscaler, open_picture, upscalers
+from app.files import Blobs, Encoding, Folders, ModelLibrary, captioner_of, find_upscaler, open_picture, upscalers
 from app.jobs import Jobs, identity_of
 from app.schema.choices import BUILT_IN, Choices
-from app.schema.errors import EaselError, InvalidField, JobNotFound, PictureNotFound
+from app.schema.errors import EaselError, InvalidField, JobNotFound, NotServedYet, PictureNotFound
 from app.schema.extras import ExtrasRequest
 from app.schema.settings import Settings
 
@@ -42,11 +42,12 @@ class Given(NamedTuple):
 
 
 class Worked(NamedTuple):
-    """What became of one picture."""
+    """What became of one picture. captions: one for each result, none where none were asked for."""
 
     pictures: list[Image.Image]
     facts: PostprocessingFacts
     texts: Texts
+    captions: list[str]
 
 
 class Stopped(Exception):
@@ -71,6 +72,7 @@ class Extras:
         self._library = library
         self._blobs = blobs
         self._data = folders.data
+        self._models = folders.models
         self._settings = settings
         self._places = Places(folders.data)
         self._records = records
@@ -101,6 +103,7 @@ class Extras:
         """One picture, now, nothing stored or saved. Raises InvalidImage, InvalidField, UnknownChoice and what the
         upscaler deserves."""
         picture = open_picture(given.data, field="image")
+        self._require_captioners(request)
         if request.enlarges:
             enlarged_size(picture.size, request)  # refused before the engine is asked
 
@@ -115,7 +118,19 @@ class Extras:
             tell(done, total)
 
         larger = enlarged(picture, request, upscale)
-        return Worked(training_pictures(larger, request), facts_of(picture.size, request), texts_of(given.data))
+        made = training_pictures(larger, request)
+        captions = [self._caption(one) for one in made] if request.captions else []
+        return Worked(made, facts_of(picture.size, request), texts_of(given.data), captions)
+
+    def _caption(self, picture: Image.Image) -> str:
+        folder = captioner_of(self._models)
+        return self._jobs.ask(lambda engine: engine.captioned(picture.convert("RGB"), folder)).result()
+
+    def _require_captioners(self, request: ExtrasRequest) -> None:
+        if "Deepbooru" in request.captions:
+            raise NotServedYet("Deepbooru is not built in.", field="captions", hint="Choose BLIP.")
+        if request.captions:
+            captioner_of(self._models)
 
     def submit(self, sources: Sequence[Source], request: ExtrasRequest, owner: str, folder: str = "") -> ExtrasRun:
         """A run over stored pictures; it is on the disk when this returns.
@@ -125,6 +140,7 @@ class Extras:
         if not 1 <= len(sources) <= MOST_SOURCES:
             text = "There is no picture to work on." if not sources else f"At most {MOST_SOURCES:,} pictures at once."
             raise InvalidField(text, field="pictures")
+        self._require_captioners(request)
         for name in (request.upscaler_1, request.upscaler_2):
             find_upscaler(self._library, name, self._choices.upscalers)
         for source in sources:
@@ -237,6 +253,8 @@ class Extras:
         self._records.keep(run)
         for path, picture in zip(paths, worked.pictures, strict=True):
             self._places.write(path, encoded(picture, worked.texts, worked.facts, encoding))
+        for path, caption in zip(paths, worked.captions, strict=False):
+            self._places.write(Path(path).with_suffix(".txt").as_posix(), f"{caption}\n".encode())
         self._records.keep(_past(run, made=run.made + reserved))
 
     def _bytes(self, source: Source) -> bytes:

@@ -1,6 +1,7 @@
 """What is on disk: folders, model files, hashes, pictures and blobs, without torch."""
 
 from app.files.blobs import Blobs
+from app.files.captioners import captioner_of
 from app.files.civitai import CivitaiInfo
 from app.files.download_records import Download
 from app.files.downloads import Downloads
@@ -99,6 +100,7 @@ __all__ = [
     "Verified",
     "Weights",
     "Written",
+    "captioner_of",
     "children_of",
     "config_of",
     "conversion",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol
 
 from PIL.Image import Image
@@ -92,6 +93,10 @@ class Engine(Protocol):
 
         tell: is told tiles done and in all, and may raise to end the work. Raises what the upscaler deserves.
         """
+        ...
+
+    def captioned(self, picture: Image, folder: Path) -> str:
+        """What an RGB picture shows, by the captioner in a folder. Raises what its files deserve."""
         ...
 
     def close(self) -> None:

@@ -4,6 +4,7 @@ Importing the package brings torch and nothing heavier; diffusers and transforme
 """
 
 from app.models.attention import choose_attention, seamless, use_attention
+from app.models.captioner import Captioner
 from app.models.checkpoint_file import OpenFiles, Source
 from app.models.device import choose_device, host_memory, is_out_of_memory, memory_of
 from app.models.eight_bit import computes_in, eight_bit_format, store_in_eight_bits
@@ -38,6 +39,7 @@ __all__ = [
     "USUAL_SCALE",
     "V_MARKER",
     "ZERO_TERMINAL_SNR_MARKER",
+    "Captioner",
     "EncodedText",
     "Entry",
     "Family",

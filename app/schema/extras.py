@@ -13,6 +13,7 @@ from app.schema.errors import EaselError, InvalidField, NotServedYet
 Share = Field(ge=0, le=1)
 Side = Field(ge=1, le=16384)
 Mirror = Literal["Horizontal", "Vertical", "Both"]
+Captioner = Literal["Deepbooru", "BLIP"]
 
 
 class ExtrasRequest(BaseModel):
@@ -50,6 +51,10 @@ class ExtrasRequest(BaseModel):
     objective: Annotated[Literal["Maximize area", "Minimize error"], Control("Resizing objective")] = "Maximize area"
     error_threshold: Annotated[float, Share, Control("Error threshold", "", 0, 1, 0.01)] = 0.1
     flips: Annotated[tuple[Mirror, ...], Control("Create flipped copies")] = ()
+    captions: Annotated[
+        tuple[Captioner, ...],
+        Control("Caption", "in a text file beside each result; BLIP needs its model in models/BLIP"),
+    ] = ()
 
     @property
     def enlarges(self) -> bool:

@@ -37,6 +37,7 @@ _GROUPS = {
         "error_threshold",
     ),
     "flips": ("flips",),
+    "captions": ("captions",),
 }
 
 

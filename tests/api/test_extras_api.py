@@ -210,3 +210,26 @@ def test_a_record_that_cannot_be_read_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "0123456789abcdef.json").write_text('{"version": 2}')
     assert ExtrasRecords(tmp_path).all() == []
     assert (tmp_path / "0123456789abcdef.json").exists()
+
+
+def test_captions_stand_beside_the_results(client: TestClient, server: Server) -> None:
+    place = server.folders.models / "BLIP"
+    place.mkdir(parents=True)
+    for name in ("config.json", "vocab.txt", "model.safetensors"):
+        (place / name).touch()
+    wish = {"captions": ["BLIP"], "flips": ["Vertical"]}
+    run = ended(client, submitted(client, pictures=[sent(client, 24)], request=wish))
+    assert [made["name"] for made in run["pictures"]] == ["00000.png", "00001.png"]
+    folder = server.folders.data / "outputs" / "extras-images"
+    assert [(folder / f"0000{number}.txt").read_text() for number in (0, 1)] == ["a picture of 24 by 16\n"] * 2
+
+
+@pytest.mark.parametrize(("captioner", "words"), [("BLIP", "No captioner is installed"), ("Deepbooru", "not built in")])
+def test_a_caption_without_a_captioner_is_refused_before_the_run(
+    client: TestClient, captioner: str, words: str
+) -> None:
+    body = {"pictures": [sent(client)], "request": {"captions": [captioner]}}
+    answer = client.post("/api/extras", json=body)
+    assert answer.status_code >= 400
+    assert words in answer.json()["error"]["message"]
+    assert client.get("/api/extras").json() == []

@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from PIL.Image import Image, Resampling
 
@@ -122,6 +123,10 @@ class FakeEngine:
         tell(1, 2)
         filters = {"Nearest": Resampling.NEAREST}
         return picture.resize((width, height), filters.get(upscaler, Resampling.LANCZOS))
+
+    def captioned(self, picture: Image, folder: Path) -> str:
+        """By size."""
+        return f"a picture of {picture.width} by {picture.height}"
 
     def close(self) -> None:
         self.rows.clear()

@@ -56,10 +56,10 @@ easel.extras = (() => {
   }
 
   function wish() {
-    const request = { resize: [...all("[data-resize]")].find((tab) => tab.ariaSelected === "true").dataset.resize, flips: [] };
+    const request = { resize: [...all("[data-resize]")].find((tab) => tab.ariaSelected === "true").dataset.resize, flips: [], captions: [] };
     for (const field of all("[data-field]")) {
       const { field: name } = field.dataset;
-      if (name === "flips") { if (field.checked) request.flips.push(field.value); }
+      if (Array.isArray(request[name])) { if (field.checked) request[name].push(field.value); }
       else if (field.type === "checkbox") request[name] = field.checked;
       else if (field.type === "number") request[name] = field.value === "" ? null : Number(field.value);
       else request[name] = field.value;
