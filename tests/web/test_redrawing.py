@@ -286,7 +286,7 @@ def test_an_inpaint_sketch_goes_over_into_its_picture_as_far_as_the_mask_is_blur
     blur = ImageFilter.GaussianBlur(6)
     painted, mask = (np.asarray(Image.fromarray(one).filter(blur)) for one in (over, share))
     wanted = 255 + (painted - 255.0) * (mask / 255)
-    assert np.abs(green - wanted).max() <= 8
+    assert np.abs(green - wanted).max() <= 14
     assert (green[~touched] < 254).any()
 
 

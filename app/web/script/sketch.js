@@ -3,6 +3,14 @@
 (() => {
   const PASSES = 3;  // of a box, which come close to a Gaussian
 
+  // How far each pass reaches, so that all together have this sigma as nearly as whole pixels can (Kutskir 2012).
+  function reaches(sigma) {
+    const wanted = 12 * sigma * sigma, odd = Math.floor(Math.sqrt(wanted / PASSES + 1));
+    const small = odd % 2 ? odd : odd - 1;
+    const smalls = Math.round((wanted - PASSES * (small * small + 4 * small + 3)) / (-4 * small - 4));
+    return Array.from({ length: PASSES }, (_, pass) => (small - 1) / 2 + (pass < smalls ? 0 : 1));
+  }
+
   // One pass along one axis; what lies beyond the edge is the edge.
   function box(from, to, length, lines, along, across, reach) {
     const size = 2 * reach + 1;
@@ -20,9 +28,8 @@
   }
   // Levels of RGBA pixels, blurred with about this sigma.
   function blurred(data, width, height, sigma) {
-    const reach = Math.round((Math.sqrt((12 * sigma * sigma) / PASSES + 1) - 1) / 2);
-    let levels = Float32Array.from(data), other = new Float32Array(levels.length);
-    for (let pass = 0; pass < PASSES && reach; pass++) {
+    const levels = Float32Array.from(data), other = new Float32Array(levels.length);
+    for (const reach of reaches(sigma).filter(Boolean)) {
       box(levels, other, width, height, 4, 4 * width, reach);
       box(other, levels, height, width, 4 * width, 4, reach);
     }
