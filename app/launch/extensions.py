@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.entries import SamplerEntry, ScheduleEntry, TargetEntry, UpscalerEntry
 from app.hooks import NetworkKind, Registry
+from app.jobs.resolve import FurtherPass
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,6 +30,15 @@ UPSCALER_SECONDS = 60.0
 _OF_NETWORKS = ("name", "kind", "family", "fingerprint", "report")
 _DEEDS = ("changed", "attach", "tokens")
 """Of a Patch, a Hook and a Vocabulary."""
+
+
+def passes_of(registry: Registry) -> dict[str, FurtherPass]:
+    """The further passes that extensions ask for, by extension."""
+
+    def guarded(owner: str, further: FurtherPass) -> FurtherPass:
+        return lambda request: registry.guard.run(owner, "the further pass", partial(further, request))
+
+    return {owner: guarded(owner, further) for owner, further in registry.owners("register_passes")}
 
 
 def tables_of(registry: Registry) -> Tables:

@@ -38,7 +38,7 @@ from app.jobs import (
 )
 from app.language import StyleBook
 from app.launch.engine import Precision, make_engine
-from app.launch.extensions import network_kinds_of
+from app.launch.extensions import network_kinds_of, passes_of
 from app.launch.training import DeviceSharing, make_trainings
 from app.schema.choices import BUILT_IN as BUILT_IN_CHOICES
 from app.schema.flags import LaunchOptions
@@ -208,7 +208,7 @@ def resolver_of(
         styles=styles,
         require_picture=require_picture,
         extensions=dict(registry.owners("register_controls")) if registry else {},
-        passes=dict(registry.owners("register_passes")) if registry else {},
+        passes=passes_of(registry) if registry else {},
         expanders=expanders_of(registry) if registry else {},
         network_kinds=network_kinds_of(registry) if registry else {},
         choices=registry.choices() if registry else BUILT_IN_CHOICES,

@@ -16,13 +16,13 @@ from app.entries import SamplerEntry, ScheduleEntry, TargetEntry, UpscalerEntry
 from app.extension_api import hook
 from app.guard import Guard
 from app.hooks import PAGE_HOOKS, Registry
-from app.launch.extensions import tables_of, targets_of, upscalers_of
+from app.launch.extensions import passes_of, tables_of, targets_of, upscalers_of
 from app.recipes import Tools, generate
 from app.samplers import SAMPLERS, SCHEDULES, ModelSigmas, Point, ScheduleInputs
 from app.schema.choices import SamplerName, ScheduleName
 from app.schema.errors import ExtensionFailed, TrainingProblem
 from app.schema.events import RowFailed, RowFinished
-from app.schema.request import ImagePlan
+from app.schema.request import GenerationRequest, ImagePlan
 from app.schema.training import TrainingRequest
 from app.training import make_target
 from tests.engine.formula import formula_engine, image_plans, run_to_end
@@ -221,3 +221,26 @@ def test_a_training_method_that_does_wrong_is_told_and_marked(act: Any, words: s
     assert list(marked) == ["mine"]
     with pytest.raises(TrainingProblem, match="no extension here that teaches 'mine/thing'"):
         make_target(request, None, None)  # type: ignore[arg-type]
+
+
+class Asks:
+    """An extension with a further pass of this function."""
+
+    def __init__(self, act: Callable[..., Any]) -> None:
+        self._act = act
+
+    @hook
+    def register_passes(self) -> list[Any]:
+        return [self._act]
+
+
+@pytest.mark.parametrize("act", [raising, hanging])
+def test_a_further_pass_that_does_wrong_refuses_the_job_alone(act: Any) -> None:
+    marked: dict[str, str] = {}
+    registry = Registry(guard=Guard(0.2))
+    registry.guard.marked = marked.__setitem__
+    registry.add(Asks(act), "mine")
+    registry.ask("mine", PAGE_HOOKS)
+    with pytest.raises(ExtensionFailed, match="The further pass of the extension 'mine' failed"):
+        passes_of(registry)["mine"](GenerationRequest())
+    assert list(marked) == ["mine"]
