@@ -15,6 +15,7 @@ from pathlib import Path
 from app.setup.start import set_quiet
 from benchmarks.training.cases import CASES, LEAST
 from benchmarks.training.measure import Bench
+from benchmarks.training.own_error import own_error
 from benchmarks.training.ship import ship
 from benchmarks.training.studio import ROOT
 from benchmarks.training.table import comparisons, costs, sheet, table
@@ -34,8 +35,12 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="only print what is known")
     parser.add_argument("--grids", type=Path, help="write a sheet of pictures for each method into this folder")
     parser.add_argument("--ship", action="store_true", help="train the samples that ship and put them in their folders")
+    parser.add_argument("--judge", action="store_true", help="print the judges' own error on fresh drawings")
     arguments = parser.parse_args()
     set_quiet(os.environ)
+    if arguments.judge:
+        print("\n".join(own_error()))
+        return
     folder = arguments.folder.expanduser()
     if arguments.ship:
         ship(folder / "ship", arguments.starter)

@@ -15,7 +15,9 @@ from benchmarks.training.figures import Stranger
 PAIRS = tuple(product(GROUNDS, TIMES))
 ROUNDS = 2
 SEED, ORDINARY_SEED = 20_000, 30_000
-OTHER_WORD = "olis"
+NEW_WORD = "sks"
+"""What calls a textual inversion: a token that no caption of the starter has."""
+UNKNOWN_WORD = "olis"
 """A token that neither the starter nor any training here has seen."""
 
 
@@ -37,9 +39,10 @@ def named(words: str, rounds: int = ROUNDS) -> tuple[Asked, ...]:
     )
 
 
-def other_word(kind: Subject) -> tuple[Asked, ...]:
-    """The same with a word that nothing was trained for, once."""
-    return named(f"{OTHER_WORD} {kind}", rounds=1)
+def other_word(stranger: Stranger) -> tuple[Asked, ...]:
+    """The same once, with words that nothing was trained for: one that the starter knows, and one that it does not."""
+    known, unknown = (named(f"{word} {stranger.kind}", rounds=1) for word in (stranger.other, UNKNOWN_WORD))
+    return (*known[::2], *unknown[1::2])
 
 
 def without_word(kind: Subject) -> tuple[Asked, ...]:
@@ -84,7 +87,7 @@ def in_style(word: str) -> tuple[Asked, ...]:
 
 def of(stranger: Stranger, method: str) -> str:
     """What calls a stranger: a textual inversion's word stands for all of it, any other is put before its kind."""
-    return stranger.word if method == "textual_inversion" else f"{stranger.word} {stranger.kind}"
+    return NEW_WORD if method == "textual_inversion" else f"{stranger.word} {stranger.kind}"
 
 
 def _sentence(words: str, ground: Ground, time: Time) -> str:

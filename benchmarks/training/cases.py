@@ -20,11 +20,11 @@ SETTINGS: Mapping[Method, Mapping[str, Any]] = {
     "textual_inversion": {"steps": 400, "learning_rate": "1e-2", "vectors": 6},
     "hypernetwork": {"steps": 300, "learning_rate": "1e-3", "widths": (96,)},
 }
-"""On the starter, at 128x128 with batches of four, the rate falling as a cosine."""
+"""On the starter, at 128x128 with batches of two, the rate falling as a cosine."""
 SHARED: Mapping[str, Any] = {
     "width": 128,
     "height": 128,
-    "batch_size": 4,
+    "batch_size": 2,
     "schedule": "cosine",
     "sample_every": 0,
     "snapshot_seconds": 60.0,
@@ -75,6 +75,8 @@ class Case(NamedTuple):
     @property
     def word(self) -> str:
         """What calls what is learnt; a hypernetwork needs no word."""
+        if self.method == "textual_inversion":
+            return asked.NEW_WORD
         one = self.stranger or self.style
         return one.word if one and self.method != "hypernetwork" else ""
 
@@ -119,7 +121,7 @@ class Case(NamedTuple):
 
     def other(self) -> tuple[Asked, ...]:
         """The subject's prompts with a word that was not trained."""
-        return asked.other_word(self.stranger.kind) if self.stranger else ()
+        return asked.other_word(self.stranger) if self.stranger else ()
 
 
 def _cases() -> tuple[Case, ...]:

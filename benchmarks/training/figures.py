@@ -20,13 +20,16 @@ Shape = Callable[[Colour, Colour, np.random.Generator], Figure]
 
 
 class Stranger(NamedTuple):
-    """word: that is to call it, a token no caption of the starter has. kind: the ordinary word it is put before.
+    """word: put before its kind it is to call it. other: a word in the same place that nothing is trained for.
 
-    colours: the two it is painted in.
+    Both are words of the starter's that never stand together with the kind: words that it does not know it takes for
+    the same nothing, whichever they are, so that what one of them calls every other would call, too. colours: the two
+    it is painted in.
     """
 
     name: str
     word: str
+    other: str
     kind: Subject
     colours: tuple[Colour, Colour]
     shape: Shape
@@ -73,8 +76,8 @@ def _gate(first: Colour, second: Colour, draw: np.random.Generator) -> Figure:
 STRANGERS: Mapping[str, Stranger] = {
     one.name: one
     for one in (
-        Stranger("kite", "sks", "balloon", ("yellow", "green"), _kite),
-        Stranger("toadstool", "ohwx", "tree", ("orange", "blue"), _toadstool),
-        Stranger("gate", "zwx", "house", ("green", "red"), _gate),
+        Stranger("kite", "star", "mountain", "balloon", ("yellow", "green"), _kite),
+        Stranger("toadstool", "boat", "star", "tree", ("orange", "blue"), _toadstool),
+        Stranger("gate", "mountain", "boat", "house", ("green", "red"), _gate),
     )
 }

@@ -53,11 +53,11 @@ def test_a_style_is_told_from_the_flat_picture_and_the_other_style(name: str) ->
 
 
 def test_prompts_ask_for_every_ground_at_every_time_twice() -> None:
-    named = asked.named("sks house")
+    named = asked.named("boat house")
     assert len(named) == 24
     assert {(one.ground, one.time) for one in named} == set(product(GROUNDS, TIMES))
     assert len({one.seed for one in named}) == 24
-    assert named[1].prompt == "a sks house on a meadow at sunset"
+    assert named[1].prompt == "a boat house on a meadow at sunset"
     assert {len(case.named()) for case in CASES} == {24}
 
 
