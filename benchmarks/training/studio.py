@@ -79,12 +79,11 @@ class Studio:
             raise SystemExit(f"{folder.path} did not end well:\n{folder.last_words()}")
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         entries, _ = read_log(folder.log)
-        made = next(entry for entry in reversed(entries) if entry.kind == "made")
-        losses = [
-            entry.values["loss"] for entry in entries if entry.kind == "step" and entry.values["loss"] is not None
-        ]
+        made = next(entry for entry in reversed(entries) if entry["kind"] == "made")
+        # By step, since a run that goes on repeats those after its last snapshot.
+        losses = {entry["step"]: entry["loss"] for entry in entries if entry["kind"] == "step"}
         seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        return Trained(Path(made.values["path"]), seconds, tuple(losses))
+        return Trained(Path(made["path"]), seconds, tuple(loss for loss in losses.values() if loss is not None))
 
     def artist(self, checkpoint: Path | None = None) -> Artist:
         """A new engine that draws with what is in the home now. checkpoint: a trained one, else the starter."""
