@@ -24,7 +24,7 @@ SIDE = 64
 WORD = "sks"
 METHODS: dict[str, dict[str, Any]] = {
     "dreambooth": {"steps": 12, "learning_rate": "5e-4", "prior": "none"},
-    "lora": {"steps": 12, "learning_rate": "1e-2", "rank": 4, "alpha": 4.0, "class_pictures": 2},
+    "lora": {"steps": 24, "learning_rate": "1e-2", "rank": 4, "alpha": 4.0, "prior": "none"},
     "textual_inversion": {"steps": 16, "learning_rate": "5e-2", "vectors": 2},
     "hypernetwork": {"steps": 16, "learning_rate": "3e-3", "widths": (96,), "prior": "none"},
 }
