@@ -6,12 +6,14 @@ Scale, DoRA and a narrower input are the same for all types and stand here. Comp
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
+
+from app.networks.numbers import Scratch
 
 Shape = tuple[int, ...]
 Parts = Mapping[str, Tensor]
@@ -21,6 +23,12 @@ MAGNITUDES = ("dora", "magnitude")
 """Parts with DoRA's lengths: LyCORIS' and PEFT's."""
 _NOT_PLAIN = frozenset(("mid", "bias", *MAGNITUDES))
 """Parts that make more of a LoRA than the product of two matrices."""
+
+
+class ReadParts(Protocol):
+    """Reads a layer's parts as float32. scratch: where to, if they are needed for a moment only."""
+
+    def __call__(self, device: torch.device, scratch: Scratch | None = None) -> Parts: ...
 
 
 class Kind(Protocol):
@@ -51,15 +59,22 @@ class Change:
     """
 
     kind: Kind
-    parts: Callable[[torch.device], Parts]
+    parts: ReadParts
     scale: float
     inputs: int | None = None
     third: int | None = None
     names: frozenset[str] = frozenset()
 
-    def applied(self, weight: Tensor, strength: float, rank: int | None = None) -> Tensor:
-        """The changed weight. weight: float32, written over. rank: of the change at most, for plain LoRAs."""
-        parts = self.parts(weight.device)
+    def applied(
+        self, weight: Tensor, strength: float, rank: int | None = None, scratch: Scratch | None = None
+    ) -> Tensor:
+        """The changed weight. weight: float32, written over. rank: of the change at most, for plain LoRAs.
+
+        scratch: for the parts; begun anew.
+        """
+        if scratch is not None:
+            scratch.begin()
+        parts = self.parts(weight.device, scratch)
         if self.third is not None:
             return self._one_third(weight, parts, strength)
         if self.inputs is not None:

@@ -17,6 +17,7 @@ from app.hooks import NetworkKind
 from app.models.model import LoadedModel
 from app.networks.keys import Layers, layers_of
 from app.networks.network import Hook, Patch, Report, Vocabulary, Wanted
+from app.networks.numbers import Scratch
 from app.networks.open import NO_KINDS, Networks, Tokenise, open_network, require_family
 from app.networks.originals import Originals
 
@@ -56,6 +57,7 @@ class NetworkSet:
     def __init__(self, tokenise: Tokenise, kinds: Mapping[str, NetworkKind] = NO_KINDS) -> None:
         self._tokenise = tokenise
         self._kinds = kinds
+        self._scratch = Scratch()
         self._open: OrderedDict[Hashable, Networks] = OrderedDict()
         self._states: WeakKeyDictionary[LoadedModel, _State] = WeakKeyDictionary()
         self._names: WeakKeyDictionary[LoadedModel, Layers] = WeakKeyDictionary()
@@ -119,7 +121,7 @@ class NetworkSet:
     def _opened(self, wanted: Wanted) -> Networks:
         key = wanted[:5]
         if key not in self._open:
-            self._open[key] = open_network(wanted, self._tokenise, self._layers, self._kinds)
+            self._open[key] = open_network(wanted, self._tokenise, self._layers, self._kinds, self._scratch)
         self._open.move_to_end(key)
         while len(self._open) > _MOST_OPEN:
             self._open.popitem(last=False)

@@ -6,6 +6,7 @@ Knows where tensors lie, not what they are for. Shares the file's pages; reads n
 from __future__ import annotations
 
 import math
+import struct
 
 import torch
 from torch import Tensor
@@ -14,6 +15,10 @@ from app.models.weights import WeightFile, Weights
 from app.schema.errors import BrokenModelFile
 
 _CPU = torch.device("cpu")
+_MOST_SCRATCH = 1 << 24
+_ALIGNED = 16
+"""In numbers: matrices begin where vector instructions like them to."""
+_UNPACKED = {torch.float32: "<f", torch.float16: "<e", torch.float64: "<d"}
 
 
 class Numbers:
@@ -25,11 +30,13 @@ class Numbers:
         self._places = file.header.tensors if isinstance(file, WeightFile) else {}
         self._flat: dict[torch.dtype, Tensor] = {}
         self._bytes: Tensor | None = None
+        self._view = memoryview(b"")
         if isinstance(file, WeightFile):
             try:
                 self._bytes = torch.from_file(str(file.path), shared=False, size=file.header.size, dtype=torch.uint8)
             except RuntimeError as error:
                 raise BrokenModelFile(f"{file.path.name} cannot be read: {error}.") from error
+            self._view = self._bytes.numpy().data
 
     def tensor(self, key: str, device: torch.device) -> Tensor:
         """The tensor in the file's own type. Raises KeyError for a name that is not there."""
@@ -49,8 +56,40 @@ class Numbers:
         """A tensor of one number; None for one of more, and for what is not finite."""
         if math.prod(self._file.shapes[key]) != 1:
             return None
-        number = float(self.tensor(key, _CPU))
+        place, form = self._places.get(key), _UNPACKED.get(self._file.dtypes[key])
+        if place is not None and form is not None and self._bytes is not None:
+            (number,) = struct.unpack_from(form, self._view, place.begin)
+        else:
+            number = float(self.tensor(key, _CPU))
         return number if math.isfinite(number) else None
+
+
+class Scratch:
+    """Memory for matrices that are wanted in float32 for a moment, used again for the next: on a CPU fresh pages cost
+    more than the conversion. One owner, one thread; grows to the most that was wanted at a time, up to 64 megabytes."""
+
+    def __init__(self) -> None:
+        self._memory = torch.empty(0)
+        self._used = self._wanted = 0
+
+    def begin(self) -> None:
+        """What was made so far is not needed any more."""
+        if self._wanted > self._memory.numel():
+            self._memory = torch.empty(min(self._wanted, _MOST_SCRATCH))
+        self._used = self._wanted = 0
+
+    def float32(self, tensor: Tensor) -> Tensor:
+        """The tensor in float32, valid until `begin`."""
+        if tensor.dtype == torch.float32 or tensor.device.type != "cpu":
+            return tensor.float()
+        begin, count = self._used, tensor.numel()
+        self._wanted += -(-count // _ALIGNED) * _ALIGNED
+        if begin + count > self._memory.numel():
+            return tensor.float()
+        self._used = begin + -(-count // _ALIGNED) * _ALIGNED
+        shape = tensor.shape
+        strides = (shape[1], 1) if len(shape) == 2 else _strides(tuple(shape))
+        return self._memory.as_strided(shape, strides, begin).copy_(tensor)
 
 
 def _strides(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -17,6 +17,7 @@ from app.models.model import LoadedModel
 from app.networks.hypernetwork import Hypernetwork
 from app.networks.keys import Layers, layers_of
 from app.networks.network import Hook, Patch, Vocabulary, Wanted
+from app.networks.numbers import Scratch
 from app.networks.patch import FilePatch
 from app.networks.textual_inversion import Embedding, bundled, read_vectors
 from app.schema.errors import ModelChanged, ModelNotFound, UnsupportedModel
@@ -32,11 +33,12 @@ def open_network(
     tokenise: Tokenise,
     layers: Callable[[LoadedModel], Layers] = layers_of,
     kinds: Mapping[str, NetworkKind] = NO_KINDS,
+    scratch: Scratch | None = None,
 ) -> Networks:
     """The network of a file, and the embeddings bundled with it.
 
-    tokenise: token ids of an embedding's name. layers: as of `FilePatch`. kinds: of extensions. Raises ModelNotFound,
-    ModelChanged when the file is not the one that was asked for, and what its reader raises.
+    tokenise: token ids of an embedding's name. layers, scratch: as of `FilePatch`. kinds: of extensions. Raises
+    ModelNotFound, ModelChanged when the file is not the one that was asked for, and what its reader raises.
     """
     path = Path(wanted.path)
     try:
@@ -59,7 +61,7 @@ def open_network(
         return (kinds[wanted.kind].open(path, wanted.name),)
     file = open_weights(path)
     words = (Embedding(name, tokenise(name), vectors, now) for name, vectors in bundled(file).items())
-    return (FilePatch(file, wanted.name, layers), *words)
+    return (FilePatch(file, wanted.name, layers, scratch), *words)
 
 
 def require_family(name: str, family: str, model: LoadedModel) -> None:

@@ -26,7 +26,7 @@ from app.networks.keys import Layers, Targets, layers_of, split_key
 from app.networks.lora import LORA
 from app.networks.lycoris import FULL, FULL_BIAS, GLORA, IA3, LOHA, LOKR, LORA_BIAS, NORM, NORM_BIAS
 from app.networks.network import Report
-from app.networks.numbers import Numbers
+from app.networks.numbers import Numbers, Scratch
 from app.networks.orthogonal import BOFT, OFT, PEFT_OFT
 from app.schema.errors import UnsupportedModel
 
@@ -74,15 +74,25 @@ class _Fit(NamedTuple):
 
 
 class FilePatch:
-    """A Patch from a file. name: as in the prompt tag. layers: who knows the names of a model's layers."""
+    """A Patch from a file.
+
+    name: as in the prompt tag. layers: who knows the names of a model's layers. scratch: memory to convert matrices in.
+    """
 
     kind = "lora"
 
-    def __init__(self, file: Weights, name: str, layers: Callable[[LoadedModel], Layers] = layers_of) -> None:
+    def __init__(
+        self,
+        file: Weights,
+        name: str,
+        layers: Callable[[LoadedModel], Layers] = layers_of,
+        scratch: Scratch | None = None,
+    ) -> None:
         """Reads names and shapes. Raises UnsupportedModel for a rank beyond all reason."""
         self.name = name
         self._numbers = Numbers(file)
         self._names = layers
+        self._scratch = scratch or Scratch()
         self.fingerprint = fingerprint("lora", file.identity)
         shaped = {key: _Shaped(shape) for key, shape in file.shapes.items()}
         self.family = recognise(shaped, file.metadata).family
@@ -121,7 +131,7 @@ class FilePatch:
     ) -> Tensor:
         """See `Patch`."""
         for change in self._fit(model).changes[path]:
-            weight = change.applied(weight, strength, rank)
+            weight = change.applied(weight, strength, rank, self._scratch)
         return weight
 
     def changes(self, model: LoadedModel, path: str) -> tuple[Change, ...]:
@@ -193,15 +203,16 @@ class FilePatch:
             return None if alpha is None else alpha / rank
         return _said_scale(self._scales, layer.name, rank)
 
-    def _parts(self, layer: _Layer, device: torch.device) -> Parts:
+    def _parts(self, layer: _Layer, device: torch.device, scratch: Scratch | None = None) -> Parts:
         left_out = _NOT_OF_WEIGHTS if layer.kind in (OFT, BOFT) else (*_NOT_OF_WEIGHTS, "alpha")
-        return {part: self._read(key, device) for part, key in layer.keys.items() if part not in left_out}
+        return {part: self._read(key, device, scratch) for part, key in layer.keys.items() if part not in left_out}
 
-    def _only(self, layer: _Layer, part: str, device: torch.device) -> Parts:
-        return {part: self._read(layer.keys[part], device)}
+    def _only(self, layer: _Layer, part: str, device: torch.device, scratch: Scratch | None = None) -> Parts:
+        return {part: self._read(layer.keys[part], device, scratch)}
 
-    def _read(self, key: str, device: torch.device) -> Tensor:
-        return self._numbers.tensor(key, device).float()
+    def _read(self, key: str, device: torch.device, scratch: Scratch | None) -> Tensor:
+        found = self._numbers.tensor(key, device)
+        return found.float() if scratch is None else scratch.float32(found)
 
 
 def _layers(file: Weights) -> tuple[tuple[_Layer, ...], tuple[str, ...]]:

@@ -14,6 +14,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from tests.api.serving import Server
+from tests.files.making import lora, write_safetensors
 
 SMALL = {"prompt": "a cat", "negative_prompt": "fog", "steps": 4, "width": 64, "height": 64, "seed": 1}
 HIRES = {"enable_hr": True, "denoising_strength": 0.6}
@@ -111,6 +112,20 @@ def test_both_checkpoints_and_all_prompts_are_files_and_texts_when_it_is_stored(
     short = second.checkpoint.sha256[:10]
     assert f"Hires checkpoint: other [{short}]" in written
     assert f"Refiner: other [{short}], Refiner switch at: 0.5" in written
+
+
+def test_each_pass_has_the_networks_of_its_own_prompt(client: TestClient, server: Server) -> None:
+    for name in ("ink", "oil"):
+        write_safetensors(server.folders.loras[0] / f"{name}.safetensors", lora(768), metadata={"n": name})
+    server.library.refresh("lora")
+    infotext(client, **HIRES | {"prompt": "a cat <lora:ink:0.5>", "hr_prompt": "a dog <lora:oil:0.7:0.2>"})
+    resolved = stored(server)
+    assert [(use.name, use.text, use.unet) for use in resolved.networks] == [("ink", 0.5, 0.5)]
+    second = resolved.passes["hires_fix"]
+    assert [(use.name, use.text, use.unet) for use in second.networks] == [("oil", 0.7, 0.2)]
+    infotext(client, **HIRES | {"prompt": "a cat <lora:ink:0.5>"})
+    resolved = stored(server)
+    assert resolved.passes["hires_fix"].networks == resolved.networks
 
 
 def test_an_upscaler_is_a_file_when_it_is_stored(client: TestClient, server: Server) -> None:
