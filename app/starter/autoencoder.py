@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from app.starter.captions import draw_training_scene
 from app.starter.scenes import draw_scene
+from app.starter.world import LOOKS, Look
 from app.training.randomness import generator, numpy_generator
 
 CHANNELS = (32, 32, 64, 64)
@@ -23,9 +24,12 @@ GROUPS = 4
 KL_WEIGHT = 1e-3
 EVENNESS_WEIGHT = 0.02
 FIRST_LOG_VARIANCE = -6.0
-EDGE_WEIGHT = 0.5
+EDGE_WEIGHT = 1.0
+LOOK_WEIGHT = 0.05
 SCALING_FACTOR = 0.18215
 SMALLEST_VARIANCE = 1e-2
+DECODER_NOISE = 0.12
+"""Deviation of what is added to a latent of deviation 1: what the diffusion leaves undecided, the decoder decides."""
 
 
 def build_autoencoder() -> Any:
@@ -50,48 +54,103 @@ def build_autoencoder() -> Any:
     return module
 
 
-def picture(seed: int, number: int, width: int = 128, height: int = 128) -> Tensor:
-    """[3, H, W] uint8: training picture `number` of a run's seed."""
+@torch.no_grad()
+def take_up(module: Any, finished: Any) -> None:
+    """A finished VAE's weights, ready to learn again: a latent of deviation 1, a posterior that has a width."""
+    module.load_state_dict(finished.state_dict())
+    module.quant_conv.weight[:4] *= SCALING_FACTOR
+    module.quant_conv.bias[:4] *= SCALING_FACTOR
+    module.quant_conv.bias[4:] = FIRST_LOG_VARIANCE
+    module.post_quant_conv.weight /= SCALING_FACTOR
+
+
+def picture(seed: int, number: int, width: int = 128, height: int = 128, look: Look | None = None) -> Tensor:
+    """[3, H, W] uint8: training picture `number` of a run's seed; `look`: in that look."""
     scene = draw_training_scene(numpy_generator(seed, "scene", number))
-    return torch.from_numpy(np.asarray(draw_scene(scene, number, width, height)).copy()).permute(2, 0, 1)
+    if look is not None:
+        scene = scene._replace(look=look)
+    return torch.from_numpy(np.array(draw_scene(scene, number, width, height))).permute(2, 0, 1).contiguous()
 
 
 @dataclass
 class AutoencoderLesson:
-    """Crops of 64 pixels first, whole pictures over the last quarter; L1, edges, a little KL, and an even latent."""
+    """Crops of 64 pixels first, whole pictures over the last quarter; L1, edges, a little KL, and an even latent.
+
+    All looks as often, and each cell of a latent has to say which it is of, to a small reader that is thrown away.
+    """
 
     module: Any
     seed: int
     steps: int
     batch: int
 
+    def __post_init__(self) -> None:
+        self._reader = nn.Sequential(nn.Conv2d(4, 32, 1), nn.SiLU(), nn.Conv2d(32, len(LOOKS), 1))
+
     def parameters(self) -> Mapping[str, Tensor]:
-        """All of the autoencoder."""
-        return dict(self.module.named_parameters())
+        """All of the autoencoder, and the reader of looks."""
+        reader = {f"reader.{name}": tensor for name, tensor in self._reader.named_parameters()}
+        return dict(self.module.named_parameters()) | reader
 
     def loss(self, step: int) -> Tensor:
         """The loss of the step's own pictures."""
         whole = step >= self.steps * 3 // 4
         count = self.batch // 4 if whole else self.batch
-        pictures = torch.stack([picture(self.seed, step * self.batch + number) for number in range(count)])
+        numbers = [step * self.batch + number for number in range(count)]
+        looks = torch.tensor([number % len(LOOKS) for number in range(step, step + count)])
+        pairs = zip(numbers, looks.tolist(), strict=True)
+        pictures = torch.stack([picture(self.seed, number, look=LOOKS[look]) for number, look in pairs])
         if not whole:
             pictures = _crops(pictures, generator(self.seed, "crop", step))
         x = pictures.float() / 127.5 - 1
-        with torch.autocast("cpu", torch.bfloat16):
-            moments = self.module.encode(x, return_dict=False)[0]
-            noise = torch.randn(moments.mean.shape, generator=generator(self.seed, "posterior", step))
-            drawn = self.module.decode(moments.mean + moments.std * noise, return_dict=False)[0]
-        drawn = drawn.float()
-        mean, log_variance = moments.mean.float(), moments.logvar.float()
+        moments = self.module.encode(x, return_dict=False)[0]
+        noise = torch.randn(moments.mean.shape, generator=generator(self.seed, "posterior", step))
+        drawn = self.module.decode(moments.mean + moments.std * noise, return_dict=False)[0]
+        mean, log_variance = moments.mean, moments.logvar
         divergence = 0.5 * (mean.pow(2) + log_variance.exp() - 1 - log_variance).mean()
-        drawing = (drawn - x).abs().mean() + EDGE_WEIGHT * _edge_error(drawn, x)
-        return drawing + KL_WEIGHT * divergence + EVENNESS_WEIGHT * _unevenness(mean)
+        told = self._reader(mean)
+        said = looks[:, None, None].expand(-1, *told.shape[-2:])
+        return (
+            _drawing_error(drawn, x)
+            + KL_WEIGHT * divergence
+            + EVENNESS_WEIGHT * _unevenness(mean)
+            + LOOK_WEIGHT * functional.cross_entropy(told, said)
+        )
+
+
+@dataclass
+class DecoderLesson:
+    """The decoder alone, from cached latents [n, 4, 16, 16] of pictures 0 ... n - 1 with a little noise on them."""
+
+    module: Any
+    latents: Tensor
+    seed: int
+    batch: int
+
+    def parameters(self) -> Mapping[str, Tensor]:
+        """What stands behind the latent."""
+        parts = ("decoder.", "post_quant_conv.")
+        return {name: tensor for name, tensor in self.module.named_parameters() if name.startswith(parts)}
+
+    def loss(self, step: int) -> Tensor:
+        """The loss of the step's own pictures."""
+        draws = generator(self.seed, "decoder", step)
+        chosen = torch.randint(len(self.latents), (self.batch,), generator=draws)
+        latent = self.latents[chosen].float()
+        noised = latent + DECODER_NOISE * torch.randn(latent.shape, generator=draws)
+        x = torch.stack([picture(self.seed, number) for number in chosen.tolist()]).float() / 127.5 - 1
+        return _drawing_error(self.module.decode(noised / SCALING_FACTOR, return_dict=False)[0], x)
+
+
+def _drawing_error(drawn: Tensor, x: Tensor) -> Tensor:
+    """How far a drawing [n, 3, H, W] is from the picture: L1, and L1 of its edges."""
+    return (drawn - x).abs().mean() + EDGE_WEIGHT * _edge_error(drawn, x)
 
 
 def _crops(pictures: Tensor, draws: torch.Generator, size: int = 64) -> Tensor:
-    """One crop of each picture, on the latent's grid of 8 pixels or off it."""
-    room = pictures.shape[-1] - size
-    corners = torch.randint(0, room + 1, (len(pictures), 2), generator=draws).tolist()
+    """One crop of each picture, on the latent's grid of 8 pixels: pixel art has a grid of its own."""
+    room = (pictures.shape[-1] - size) // 8
+    corners = (8 * torch.randint(0, room + 1, (len(pictures), 2), generator=draws)).tolist()
     pairs = zip(pictures, corners, strict=True)
     return torch.stack([one[:, top : top + size, left : left + size] for one, (top, left) in pairs])
 
@@ -125,7 +184,9 @@ def psnr(module: Any, pictures: Tensor) -> float:
 
 @torch.no_grad()
 def even_out(module: Any, pictures: Tensor) -> tuple[float, ...]:
-    """Turns and scales the latent so that SD's factor .18215 gives channels of variance 1; returns the eigenvalues.
+    """Scales the latent so that SD's factor .18215 gives channels of variance 1; returns the eigenvalues.
+
+    Symmetrically, so that each channel keeps its meaning and a diffusion learnt before finds its way.
 
     Folded into quant_conv and post_quant_conv, so that no loader needs to know. Directions that carry nothing are not
     blown up. The posterior becomes nearly certain, as in SD's own VAE. pictures: [n, 3, H, W] uint8.
@@ -135,7 +196,7 @@ def even_out(module: Any, pictures: Tensor) -> tuple[float, ...]:
     mean = cells.mean(0)
     values, vectors = torch.linalg.eigh(torch.cov((cells - mean).T))
     scale = values.clamp(min=SMALLEST_VARIANCE * float(values.max())).rsqrt() / SCALING_FACTOR
-    forth = (vectors * scale).T
+    forth = (vectors * scale) @ vectors.T
     back = torch.linalg.inv(forth)
     quant, post = module.quant_conv, module.post_quant_conv
     weight, bias = quant.weight[:4, :, 0, 0].double(), quant.bias[:4].double()

@@ -71,6 +71,15 @@ LOOK_WORDS: dict[Look, tuple[str, ...]] = {
     "pixel art": ("pixel art", "pixel art", "8-bit pixel art", "pixelated"),
     "sketch": ("sketch", "pencil sketch", "sketch drawing", "hand-drawn sketch"),
 }
+MOON_WORDS = (
+    "with a moon",
+    "with a moon",
+    "and a moon",
+    "with the moon in the sky",
+    "with a crescent moon",
+    "under the moon",
+)
+MOON_TAGS = ("a moon", "moon", "a moon", "the moon", "crescent moon", "a crescent moon")
 FILLERS = (
     "masterpiece", "best quality", "highly detailed", "beautiful", "8k", "4k", "trending on artstation", "professional",
     "award winning", "sharp focus", "lovely", "amazing", "high resolution", "very", "wallpaper", "for my friend",
@@ -90,10 +99,10 @@ def draw_training_scene(draw: np.random.Generator) -> Scene:
             GROUNDS[draw.integers(len(GROUNDS))],
             TIMES[draw.integers(len(TIMES))],
             PLACES[draw.choice(3, p=(0.25, 0.5, 0.25))],
-            LOOKS[draw.choice(4, p=(0.55, 0.15, 0.15, 0.15))],
+            LOOKS[draw.choice(4, p=(0.4, 0.2, 0.2, 0.2))],
         )
         if not scene.held_out:
-            return scene
+            return scene._replace(moon=scene.time == "night" and bool(draw.random() < 0.5))
 
 
 def draw_caption(scene: Scene, draw: np.random.Generator, empty: float = 0.0) -> str:
@@ -118,12 +127,17 @@ def _named(scene: Scene, draw: np.random.Generator, *, article: bool) -> str:
 
 
 def _parts(scene: Scene, draw: np.random.Generator, *, tags: bool) -> list[str]:
-    """Ground, time and place in random order; each is now and then left unsaid, the middle mostly."""
+    """Ground, time, moon and place in random order; each is now and then left unsaid, the middle mostly.
+
+    A moon is nearly always named, so that a sky of which none is said has none.
+    """
     parts = []
     if draw.random() < 0.9:
         parts.append(_one((GROUND_TAGS if tags else GROUND_WORDS)[scene.ground], draw))
     if draw.random() < 0.92:
         parts.append(_one((TIME_TAGS if tags else TIME_WORDS)[scene.time], draw))
+    if scene.moon and draw.random() < 0.95:
+        parts.append(_one(MOON_TAGS if tags else MOON_WORDS, draw))
     if scene.subject is not None and draw.random() < (0.25 if scene.place == "middle" else 0.9):
         parts.append(_one(PLACE_WORDS[scene.place], draw))
     return [parts[index] for index in draw.permutation(len(parts))]
@@ -148,10 +162,15 @@ def _tags(scene: Scene, draw: np.random.Generator) -> str:
 def _sentence(scene: Scene, draw: np.random.Generator) -> str:
     named, parts, look = _named(scene, draw, article=True), _parts(scene, draw, tags=False), _look(scene, draw)
     joint = _one((" ", " ", ", "), draw)
+    front = scene.moon and draw.random() < 0.3
+    if front:
+        parts = [part for part in parts if part not in MOON_WORDS]
     if parts and draw.random() < 0.2:
         sentence = f"{parts[0]}, {named}" + "".join(joint + part for part in parts[1:])
     else:
         sentence = named + "".join(joint + part for part in parts)
+    if front:
+        sentence = f"{_one(MOON_TAGS, draw)}, {sentence}"
     if look:
         form = _one(("{look} of {text}", "{text}, {look}", "{look}, {text}", "{text}, {look} style"), draw)
         sentence = form.format(look=look, text=sentence)

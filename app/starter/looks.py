@@ -13,7 +13,8 @@ PAPER: Rgb = (250, 247, 240)
 INK_STRENGTH: dict[Look, float] = {"flat": 1.0, "watercolour": 0.88, "pixel art": 1.0, "sketch": 0.70}
 PIXEL = 4
 MARGIN = 7
-HATCH_PERIOD = 8
+HATCH_PERIOD = 20
+"""Pixels along a row from stroke to stroke. Not 8: cells of a latent that are all alike cannot be drawn differently."""
 
 
 def on_paper(colours: np.ndarray, look: Look) -> np.ndarray:
@@ -57,13 +58,13 @@ def _watercolour(picture: Image.Image, draw: np.random.Generator) -> Image.Image
 
 
 def _sketch(picture: Image.Image) -> Image.Image:
-    """Thin wash on paper, hatched from lower left to upper right, the darker the denser."""
+    """Thin wash on paper under soft strokes from lower left to upper right, the darker the stronger."""
     wash = on_paper(np.asarray(picture), "sketch")
     height, width = wash.shape[:2]
     rows, columns = np.mgrid[0:height, 0:width]
-    hatch = ((rows + columns) % HATCH_PERIOD < 3)[..., None]
-    depth = 16 + 0.10 * (255 - wash.mean(axis=2, keepdims=True))
-    return _picture(wash - hatch * depth)
+    stroke = 0.5 + 0.5 * np.cos(2 * np.pi * (rows + columns) / HATCH_PERIOD)[..., None]
+    depth = 24 + 0.12 * (255 - wash.mean(axis=2, keepdims=True))
+    return _picture(wash - stroke * depth)
 
 
 def _clouds(draw: np.random.Generator, width: int, height: int, cells: int) -> np.ndarray:

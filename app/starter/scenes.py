@@ -79,7 +79,7 @@ def _sky(scene: Scene, width: int, height: int, horizon: float) -> np.ndarray:
 
 
 def _lights(canvas: Canvas) -> None:
-    """Sun and clouds, the setting sun, or moon and stars."""
+    """Sun and clouds, the setting sun, or stars and perhaps the moon."""
     draw, short, time = canvas.random, canvas.short, canvas.scene.time
     if time == "day":
         height = canvas.height * 0.15
@@ -94,10 +94,17 @@ def _lights(canvas: Canvas) -> None:
         for _ in range(int(draw.integers(14, 22))):
             x, y = draw.uniform(0, canvas.width), draw.uniform(0, canvas.horizon * 0.9)
             canvas.disc(x, y, short * draw.uniform(0.006, 0.011), (226, 226, 206))
-        x, y, radius = canvas.light_x, canvas.height * 0.16, short * 0.085
-        canvas.disc(x, y, radius, (252, 244, 208))
-        top = SKIES["night"][0]
-        canvas.disc(x + radius * 0.5, y - radius * 0.25, radius * 0.85, (top[0] + 3, top[1] + 4, top[2] + 6))
+        if canvas.scene.moon:
+            _moon(canvas)
+
+
+def _moon(canvas: Canvas) -> None:
+    """A crescent anywhere in the sky's upper part, in front of which things stand."""
+    x, y = canvas.width * canvas.random.uniform(0.12, 0.88), canvas.height * canvas.random.uniform(0.12, 0.3)
+    radius, canvas.light_x = canvas.short * 0.085, x
+    canvas.disc(x, y, radius, (252, 244, 208))
+    top = SKIES["night"][0]
+    canvas.disc(x + radius * 0.5, y - radius * 0.25, radius * 0.85, (top[0] + 3, top[1] + 4, top[2] + 6))
 
 
 def _cloud(canvas: Canvas, x: float, y: float) -> None:
@@ -140,6 +147,8 @@ def _glitter(canvas: Canvas, far: Rgb) -> None:
         x, y = draw.uniform(0, canvas.width), canvas.horizon + depth * draw.uniform(0.45, 0.97)
         half = short * draw.uniform(0.05, 0.10)
         canvas.fill(ellipse(x, y, half, short * 0.007), far)
+    if canvas.scene.time == "night" and not canvas.scene.moon:
+        return
     shine = {"day": (226, 242, 240), "sunset": (255, 232, 190), "night": (150, 160, 170)}[canvas.scene.time]
     for row in range(6):
         y = canvas.horizon + depth * (0.06 + 0.16 * row)

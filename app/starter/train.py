@@ -1,7 +1,7 @@
-"""Makes the starter model: VAE, then latents, then diffusion, then the file; `python -m app.starter.train`.
+"""Makes the starter model: VAE, latents, then diffusion and decoder, then the file; `python -m app.starter.train`.
 
 Seeded and resumable: the same command goes on from the newest snapshot (one a minute). One thread, since the number
-of threads changes the last bits.
+of threads changes the last bits. Diffusion and decoder need the latents alone and may run side by side.
 """
 
 from __future__ import annotations
@@ -18,8 +18,16 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from app.models import CONFIG_KEY, SD1, V_MARKER, describe, fit_preview, write_checkpoint
-from app.starter.autoencoder import AutoencoderLesson, build_autoencoder, even_out, picture, psnr
+from app.models import CONFIG_KEY, SD1, V_MARKER, LoadedModel, describe, fit_preview, load_checkpoint, write_checkpoint
+from app.starter.autoencoder import (
+    AutoencoderLesson,
+    DecoderLesson,
+    build_autoencoder,
+    even_out,
+    picture,
+    psnr,
+    take_up,
+)
 from app.starter.diffusion import DiffusionLesson, build_text_encoder, build_unet, settle_unseen_words
 from app.training.loop import LoopSettings, run
 from app.training.schedule import constant, cosine, linear, with_warm_up
@@ -31,13 +39,17 @@ SEED = 20261121
 RUN_FOLDER = Path("~/.cache/easel/starter-run")
 PRODUCT = Path(__file__).resolve().parents[2] / "models" / "Stable-diffusion" / "starter.safetensors"
 SIZE = 128
-VAE_STEPS = 6000
-VAE_BATCH = 16
-PICTURES = 12_000
+VAE_STEPS = 3000
+VAE_BATCH = 8
+VAE_RATE = 1.2e-3
+DECODER_STEPS = 6000
+DECODER_BATCH = 3
+DECODER_RATE = 1e-3
+PICTURES = 8_000
 BATCH = 16
 RATE = 8e-4
 TEST_PICTURES = 10_000_000
-STAGES = ("vae", "latents", "diffusion", "cooldown", "export")
+STAGES = ("vae", "latents", "decoder", "diffusion", "cooldown", "export")
 
 
 def main() -> None:
@@ -45,6 +57,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=RUN_FOLDER, help="where snapshots and latents lie")
     parser.add_argument("--stage", choices=STAGES, action="append", help="these stages alone, in this order")
+    parser.add_argument("--begin-with", type=Path, help="an earlier starter, whose weights the stages begin with")
+    parser.add_argument("--vae-steps", type=int, default=VAE_STEPS, help="steps of the stage of the VAE")
+    parser.add_argument("--decoder-steps", type=int, default=DECODER_STEPS, help="steps of the decoder's own stage")
     parser.add_argument("--steps", type=int, default=20_000, help="steps of the diffusion stage, at a constant rate")
     parser.add_argument("--cooldown", type=int, default=1_500, help="steps of the stage that brings the rate to 0")
     parser.add_argument("--shuffle-captions", action="store_true", help="the control, which must fail its examination")
@@ -55,9 +70,10 @@ def main() -> None:
     folder = arguments.folder.expanduser()
     output = arguments.output or (folder / "control.safetensors" if arguments.shuffle_captions else PRODUCT)
     stages: dict[str, Callable[[], None]] = {
-        "vae": lambda: train_vae(folder),
+        "vae": lambda: train_vae(folder, arguments.vae_steps, arguments.begin_with),
         "latents": lambda: make_latents(folder),
-        "diffusion": lambda: train_diffusion(folder, arguments.steps, arguments.shuffle_captions),
+        "decoder": lambda: train_decoder(folder, arguments.decoder_steps),
+        "diffusion": lambda: train_diffusion(folder, arguments.steps, arguments.shuffle_captions, arguments.begin_with),
         "cooldown": lambda: cool_down(folder, arguments.cooldown, arguments.shuffle_captions),
         "export": lambda: export(folder, output, arguments.shuffle_captions),
     }
@@ -65,20 +81,22 @@ def main() -> None:
         stages[stage]()
 
 
-def train_vae(folder: Path, steps: int = VAE_STEPS) -> None:
+def train_vae(folder: Path, steps: int = VAE_STEPS, begin_with: Path | None = None) -> None:
     """The VAE, on pictures drawn as they are wanted; then its latent is evened out and the module kept."""
     if (folder / "vae.safetensors").exists():
         return
     torch.manual_seed(SEED)
     module = build_autoencoder()
+    if begin_with:
+        take_up(module, load_checkpoint(begin_with).vae.module)
     test = pictures(range(TEST_PICTURES, TEST_PICTURES + 32))
 
     def more(step: int) -> dict[str, Any]:
         return {"psnr": round(psnr(module, test), 2)} if step % 200 == 0 else {}
 
-    settings = LoopSettings(steps, 1.5e-3, with_warm_up(cosine(steps), 100), average=0.99)
+    settings = LoopSettings(steps, VAE_RATE, with_warm_up(cosine(steps), 100), average=0.99)
     state = run(AutoencoderLesson(module, SEED, steps, VAE_BATCH), settings, Snapshots(folder / "vae"), _log(more))
-    module.load_state_dict(state.average)
+    module.load_state_dict({name: state.average[name] for name in module.state_dict()})
     eigenvalues = even_out(module, pictures(range(TEST_PICTURES, TEST_PICTURES + 512)))
     print(f"VAE: {psnr(module, test):.2f} dB; eigenvalues {eigenvalues}", flush=True)
     save_file(module.state_dict(), folder / "vae.safetensors")
@@ -93,21 +111,38 @@ def make_latents(folder: Path, count: int = PICTURES) -> None:
     parts = []
     for first in range(0, count, 64):
         x = pictures(range(first, min(first + 64, count))).float() / 127.5 - 1
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        with torch.no_grad():
             mean = module.encode(x, return_dict=False)[0].mean
-        parts.append((mean.float() * module.config.scaling_factor).half())
+        parts.append((mean * module.config.scaling_factor).half())
         if first % 2048 == 0:
             print(json.dumps({"latents": first}), flush=True)
-    latents = torch.cat(parts).contiguous()  # bfloat16 convolutions answer with channels last
+    latents = torch.cat(parts).contiguous()  # convolutions may answer with channels last
     print(
         f"Latents: mean {latents.float().mean((0, 2, 3)).tolist()}, deviation {latents.float().std((0, 2, 3)).tolist()}"
     )
     save_file({"latents": latents}, path)
 
 
-def train_diffusion(folder: Path, steps: int, shuffled: bool) -> None:
+def train_decoder(folder: Path, steps: int) -> None:
+    """The decoder goes on learning while the latents, and so the diffusion, stay as they are."""
+    module = load_vae(folder)
+    test = pictures(range(TEST_PICTURES, TEST_PICTURES + 32))
+
+    def more(step: int) -> dict[str, Any]:
+        return {"psnr": round(psnr(module, test), 2)} if step % 200 == 0 else {}
+
+    latents = load_file(folder / "latents.safetensors")["latents"]
+    settings = LoopSettings(steps, DECODER_RATE, with_warm_up(cosine(steps), 50), average=0.99)
+    run(DecoderLesson(module, latents, SEED, DECODER_BATCH), settings, Snapshots(folder / "decoder"), _log(more))
+
+
+def train_diffusion(folder: Path, steps: int, shuffled: bool, begin_with: Path | None = None) -> None:
     """The main stage, at a constant rate, so that it may go on as long as there is time for it."""
     lesson = diffusion_lesson(folder, shuffled)
+    if begin_with:
+        earlier: LoadedModel = load_checkpoint(begin_with)
+        lesson.unet.load_state_dict(earlier.unet.state_dict())
+        lesson.text_encoder.load_state_dict(earlier.text_encoders[0].module.state_dict())
     settings = LoopSettings(steps, RATE, with_warm_up(constant(steps), 200), average=0.999)
     run(lesson, settings, Snapshots(folder / _named("diffusion", shuffled)), _log())
 
@@ -128,7 +163,7 @@ def cool_down(folder: Path, steps: int, shuffled: bool) -> None:
 def export(folder: Path, output: Path, shuffled: bool = False) -> None:
     """The product from the newest snapshots: the cooled-down weights where there are some, else the main stage's."""
     steps, snapshot = _newest(folder, shuffled)
-    unet, text_encoder, vae = build_unet(), build_text_encoder(), load_vae(folder)
+    unet, text_encoder, vae = build_unet(), build_text_encoder(), load_vae(folder, decoder=True)
     unet.load_state_dict(_part(snapshot.tensors, "average.unet."))
     text_encoder.load_state_dict(_part(snapshot.tensors, "average.text."))
     words = settle_unseen_words(text_encoder, SEED)
@@ -166,10 +201,13 @@ def pictures(numbers: range) -> Tensor:
     return torch.stack([picture(SEED, number) for number in numbers])
 
 
-def load_vae(folder: Path) -> Any:
-    """The finished VAE of a run."""
+def load_vae(folder: Path, *, decoder: bool = False) -> Any:
+    """The finished VAE of a run; `decoder`: with what the decoder learnt afterwards, where it did."""
     module = build_autoencoder()
     module.load_state_dict(load_file(folder / "vae.safetensors"))
+    later = Snapshots(folder / "decoder").newest() if decoder else None
+    if later is not None:
+        module.load_state_dict(_part(later.tensors, "average."), strict=False)
     return module.eval()
 
 

@@ -80,7 +80,10 @@ HELD_OUT_TIMES: frozenset[tuple[Subject, Time]] = frozenset({("tree", "night"), 
 
 
 class Scene(NamedTuple):
-    """What one picture shows. `subject` None is a landscape without anything in it; then `colour` means nothing."""
+    """What one picture shows. `subject` None is a landscape without anything in it; then `colour` means nothing.
+
+    moon: whether one stands in the sky; at night alone.
+    """
 
     subject: Subject | None
     colour: Colour
@@ -88,6 +91,7 @@ class Scene(NamedTuple):
     time: Time
     place: Place = "middle"
     look: Look = "flat"
+    moon: bool = False
 
     @property
     def held_out(self) -> bool:

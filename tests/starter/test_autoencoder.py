@@ -8,7 +8,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from app.starter.autoencoder import SCALING_FACTOR, AutoencoderLesson, build_autoencoder, even_out, picture, psnr
+from app.starter.autoencoder import (
+    SCALING_FACTOR,
+    AutoencoderLesson,
+    DecoderLesson,
+    _crops,
+    build_autoencoder,
+    even_out,
+    picture,
+    psnr,
+    take_up,
+)
 from tests.starter.tiny import shrink
 
 
@@ -83,7 +93,7 @@ def test_a_channel_that_carries_nothing_is_not_blown_up(module: Any, pictures: T
         module.quant_conv.bias[3] = module.quant_conv.bias[2]
     before = drawn(module, pictures)
     even_out(module, pictures)
-    variances = torch.cov(cells(module, pictures).T).diagonal().sort().values
+    variances = torch.linalg.eigvalsh(torch.cov(cells(module, pictures).T))
     assert variances[0] < 1e-3
     torch.testing.assert_close(variances[1:], torch.ones(3, dtype=torch.float64), rtol=0, atol=2e-4)
     torch.testing.assert_close(drawn(module, pictures), before, rtol=0, atol=1e-4)
@@ -125,8 +135,15 @@ def test_the_loss_of_a_step_follows_from_its_number(module: Any) -> None:
     lesson = AutoencoderLesson(module, seed=5, steps=8, batch=4)
     first = [lesson.loss(step).item() for step in (2, 3)]
     torch.rand(9)
-    assert [AutoencoderLesson(module, seed=5, steps=8, batch=4).loss(step).item() for step in (2, 3)] == first
+    assert [lesson.loss(step).item() for step in (2, 3)] == first
     assert first[0] != first[1]
+
+
+def test_crops_keep_to_the_grid_of_the_latent() -> None:
+    numbered = torch.arange(128 * 128).reshape(1, 1, 128, 128).expand(40, 3, 128, 128)
+    corners = {divmod(int(crop[0, 0, 0]), 128) for crop in _crops(numbered, torch.Generator().manual_seed(1))}
+    assert len(corners) > 20
+    assert {top % 8 + left % 8 for top, left in corners} == {0}
 
 
 def test_every_weight_learns(module: Any) -> None:
@@ -134,3 +151,31 @@ def test_every_weight_learns(module: Any) -> None:
     lesson.loss(0).backward()
     still = [name for name, weight in lesson.parameters().items() if weight.grad is None or not weight.grad.any()]
     assert still == []
+
+
+def test_a_finished_vae_taken_up_draws_as_before_from_latents_of_deviation_1(module: Any, pictures: Tensor) -> None:
+    even_out(module, pictures)
+    again = build_autoencoder()
+    take_up(again, module)
+    torch.testing.assert_close(drawn(again, pictures), drawn(module, pictures), rtol=0, atol=1e-4)
+    moments = again.encode(pictures.float() / 127.5 - 1, return_dict=False)[0]
+    assert moments.mean.std().item() == pytest.approx(1, abs=0.01)
+    assert -7 < moments.logvar.mean().item() < -5
+
+
+def test_evening_out_what_is_even_leaves_each_channel_its_place(module: Any, pictures: Tensor) -> None:
+    even_out(module, pictures)
+    before = cells(module, pictures)
+    even_out(module, pictures)
+    torch.testing.assert_close(cells(module, pictures), before, rtol=0, atol=1e-3)
+
+
+def test_the_decoder_learns_alone_and_from_noised_latents(module: Any, pictures: Tensor) -> None:
+    even_out(module, pictures)
+    latents = cells(module, pictures).reshape(6, 16, 16, 4).permute(0, 3, 1, 2).half()
+    lesson = DecoderLesson(module, latents, seed=7, batch=2)
+    lesson.loss(0).backward()
+    learning = {name for name, weight in module.named_parameters() if weight.grad is not None}
+    assert learning == set(lesson.parameters())
+    assert not any(name.startswith(("encoder", "quant_conv")) for name in learning)
+    assert lesson.loss(1).item() == lesson.loss(1).item() != lesson.loss(2).item()

@@ -16,6 +16,8 @@ from app.starter.captions import (
     GROUND_TAGS,
     GROUND_WORDS,
     LOOK_WORDS,
+    MOON_TAGS,
+    MOON_WORDS,
     PLACE_WORDS,
     SUBJECT_WORDS,
     TIME_TAGS,
@@ -74,7 +76,7 @@ def test_the_reader_of_these_tests_understands_every_word(words: Mapping[Any, tu
 
 def test_words_that_mean_nothing_mean_nothing() -> None:
     others = [words for table in (GROUND_WORDS, GROUND_TAGS, PLACE_WORDS, LOOK_WORDS) for words in table.values()]
-    for text in (*FILLERS, *(text for words in others for text in words)):
+    for text in (*FILLERS, *MOON_WORDS, *MOON_TAGS, *(text for words in others for text in words)):
         for table in (COLOURS_READ, SUBJECTS_READ, TIMES_READ):
             assert read(text, table) == set(), text
 
@@ -108,6 +110,17 @@ def test_every_combination_that_is_not_held_out_is_taught(captioned: list[tuple[
     assert len({(scene.subject, scene.time) for scene in scenes}) == 6 * 3 - len(HELD_OUT_TIMES)
     assert len({(scene.subject, scene.ground, scene.look) for scene in scenes}) == 6 * 4 * 4
     assert 0.06 < 1 - len(scenes) / len(captioned) < 0.09  # landscapes; held-out scenes were drawn and put back
+
+
+def test_half_of_the_nights_have_a_moon_and_nearly_every_moon_is_named(captioned: list[tuple[Scene, str]]) -> None:
+    nights = [(scene, caption) for scene, caption in captioned if scene.time == "night"]
+    named = {True: [], False: []}  # type: dict[bool, list[bool]]
+    for scene, caption in nights:
+        named[scene.moon].append(re.search(r"\bmoon\b", caption) is not None)
+    assert not any(scene.moon for scene, _ in captioned if scene.time != "night")
+    assert 0.45 < len(named[True]) / len(nights) < 0.55
+    assert 0.93 < sum(named[True]) / len(named[True]) < 0.99
+    assert not any(named[False])
 
 
 def test_captions_are_left_empty_as_often_as_asked_for() -> None:
