@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from app.starter.captions import draw_training_scene
+from app.starter.looks import PIXEL
 from app.starter.scenes import draw_scene
 from app.starter.world import LOOKS, Look
 from app.training.randomness import generator, numpy_generator
@@ -26,6 +27,7 @@ EVENNESS_WEIGHT = 0.02
 FIRST_LOG_VARIANCE = -6.0
 EDGE_WEIGHT = 1.0
 LOOK_WEIGHT = 0.05
+SQUARES_WEIGHT = 3.0
 SCALING_FACTOR = 0.18215
 SMALLEST_VARIANCE = 1e-2
 DECODER_NOISE = 0.12
@@ -120,12 +122,20 @@ class AutoencoderLesson:
 
 @dataclass
 class DecoderLesson:
-    """The decoder alone, from cached latents [n, 4, 16, 16] of pictures 0 ... n - 1 with a little noise on them."""
+    """The decoder alone, from cached latents [n, 4, 16, 16] of pictures 0 ... n - 1 with a little noise on them.
+
+    All looks as often; inside the squares of pixel art nothing may change.
+    """
 
     module: Any
     latents: Tensor
     seed: int
     batch: int
+
+    def __post_init__(self) -> None:
+        looks = [draw_training_scene(numpy_generator(self.seed, "scene", n)).look for n in range(len(self.latents))]
+        numbered = {look: [number for number, one in enumerate(looks) if one == look] for look in LOOKS}
+        self._numbers = {look: numbers for look, numbers in numbered.items() if numbers}
 
     def parameters(self) -> Mapping[str, Tensor]:
         """What stands behind the latent."""
@@ -135,11 +145,27 @@ class DecoderLesson:
     def loss(self, step: int) -> Tensor:
         """The loss of the step's own pictures."""
         draws = generator(self.seed, "decoder", step)
-        chosen = torch.randint(len(self.latents), (self.batch,), generator=draws)
+        looks = [list(self._numbers)[(step + place) % len(self._numbers)] for place in range(self.batch)]
+        places = torch.rand(self.batch, generator=draws).tolist()
+        chosen = [
+            self._numbers[look][int(place * len(self._numbers[look]))]
+            for look, place in zip(looks, places, strict=True)
+        ]
         latent = self.latents[chosen].float()
         noised = latent + DECODER_NOISE * torch.randn(latent.shape, generator=draws)
-        x = torch.stack([picture(self.seed, number) for number in chosen.tolist()]).float() / 127.5 - 1
-        return _drawing_error(self.module.decode(noised / SCALING_FACTOR, return_dict=False)[0], x)
+        x = torch.stack([picture(self.seed, number) for number in chosen]).float() / 127.5 - 1
+        drawn = self.module.decode(noised / SCALING_FACTOR, return_dict=False)[0]
+        squares = torch.tensor([look == "pixel art" for look in looks])
+        return _drawing_error(drawn, x) + SQUARES_WEIGHT * _unrest(drawn[squares])
+
+
+def _unrest(drawn: Tensor) -> Tensor:
+    """Mean change between neighbours inside the squares of pixel art. drawn: [n, 3, H, W]; 0 for n = 0."""
+    if not len(drawn):
+        return torch.zeros(())
+    inside = torch.arange(1, drawn.shape[-1]) % PIXEL != 0
+    across = torch.arange(1, drawn.shape[-2]) % PIXEL != 0
+    return drawn.diff(dim=-1)[..., inside].abs().mean() + drawn.diff(dim=-2)[:, :, across].abs().mean()
 
 
 def _drawing_error(drawn: Tensor, x: Tensor) -> Tensor:
