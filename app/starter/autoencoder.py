@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from app.starter.captions import draw_training_scene
-from app.starter.looks import PIXEL
 from app.starter.scenes import draw_scene
 from app.starter.world import LOOKS, Look
 from app.training.randomness import generator, numpy_generator
@@ -27,7 +26,6 @@ EVENNESS_WEIGHT = 0.02
 FIRST_LOG_VARIANCE = -6.0
 EDGE_WEIGHT = 1.0
 LOOK_WEIGHT = 0.05
-SQUARES_WEIGHT = 3.0
 SCALING_FACTOR = 0.18215
 SMALLEST_VARIANCE = 1e-2
 DECODER_NOISE = 0.12
@@ -124,7 +122,7 @@ class AutoencoderLesson:
 class DecoderLesson:
     """The decoder alone, from cached latents [n, 4, 16, 16] of pictures 0 ... n - 1 with a little noise on them.
 
-    All looks as often; inside the squares of pixel art nothing may change.
+    All looks as often.
     """
 
     module: Any
@@ -154,18 +152,7 @@ class DecoderLesson:
         latent = self.latents[chosen].float()
         noised = latent + DECODER_NOISE * torch.randn(latent.shape, generator=draws)
         x = torch.stack([picture(self.seed, number) for number in chosen]).float() / 127.5 - 1
-        drawn = self.module.decode(noised / SCALING_FACTOR, return_dict=False)[0]
-        squares = torch.tensor([look == "pixel art" for look in looks])
-        return _drawing_error(drawn, x) + SQUARES_WEIGHT * _unrest(drawn[squares])
-
-
-def _unrest(drawn: Tensor) -> Tensor:
-    """Mean change between neighbours inside the squares of pixel art. drawn: [n, 3, H, W]; 0 for n = 0."""
-    if not len(drawn):
-        return torch.zeros(())
-    inside = torch.arange(1, drawn.shape[-1]) % PIXEL != 0
-    across = torch.arange(1, drawn.shape[-2]) % PIXEL != 0
-    return drawn.diff(dim=-1)[..., inside].abs().mean() + drawn.diff(dim=-2)[:, :, across].abs().mean()
+        return _drawing_error(self.module.decode(noised / SCALING_FACTOR, return_dict=False)[0], x)
 
 
 def _drawing_error(drawn: Tensor, x: Tensor) -> Tensor:

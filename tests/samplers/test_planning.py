@@ -51,7 +51,9 @@ def test_the_range_and_rho_can_be_overridden() -> None:
     assert torch.equal(plan("Euler", "Karras", 20, SD1, ten).sigmas, golden("karras_20_min0.1_max10"))
     old = ScheduleOptions(old_karras_range=True)
     assert torch.equal(plan("Euler", "Karras", 20, SD1, old).sigmas, golden("karras_20_min0.1_max10"))
-    assert torch.equal(plan("Euler", "Karras", 20, SD1, ScheduleOptions(rho=5.0)).sigmas, golden("karras_20_rho5"))
+    five = plan("Euler", "Karras", 20, SD1, ScheduleOptions(rho=5.0)).sigmas
+    # PyTorch's power of 5 rounds its last bit as the processor's vector unit has it (AVX2 and AVX-512 differ).
+    torch.testing.assert_close(five, golden("karras_20_rho5"), rtol=2**-22, atol=0)
     assert torch.equal(plan("Euler", "Uniform", 10, SD1, ten).sigmas, golden("uniform_10"))
 
 
