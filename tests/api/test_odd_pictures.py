@@ -103,8 +103,9 @@ def test_every_door_refuses_the_others_in_words(door: TestClient, name: str) -> 
         doors.append(door.post("/api/pictures", content=data))
         fields = {"init_images": [base64_of(data)], "steps": 1, "width": 64, "height": 64}
         doors.append(door.post("/sdapi/v1/img2img", json=fields))
-        plain = base64_of(READ["plain"][0])
-        doors.append(door.post("/sdapi/v1/img2img", json={**fields, "init_images": [plain], "mask": base64_of(data)}))
+    if name not in WHOLE and data:  # an empty text is no mask at all, as A1111's clients send it
+        plain = {"init_images": [base64_of(READ["plain"][0])], "steps": 1, "width": 64, "height": 64}
+        doors.append(door.post("/sdapi/v1/img2img", json={**plain, "mask": base64_of(data)}))
     for answer in doors:
         assert answer.status_code == 422, (str(answer.url), answer.text)
         body = answer.json()

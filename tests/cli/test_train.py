@@ -104,8 +104,11 @@ def test_ctrl_c_rests_with_a_snapshot_and_the_same_command_goes_on(
             time.sleep(0.01)
         signal.raise_signal(signal.SIGINT)
 
+    # A terminal's Ctrl+C, also where these tests run in the background, which a shell starts deaf to it.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Thread(target=press).start()
     assert easel("train", str(path)) == 130
+    signal.signal(signal.SIGINT, before)
     assert "Paused; the same command goes on." in capsys.readouterr().err
     (log,) = (places.folders.data / "training").glob("*/log.jsonl")
     rested_at = _steps(log)

@@ -42,7 +42,8 @@ def test_a_schedule_is_the_recorded_one(schedule: ScheduleName, steps: int) -> N
     ],
 )
 def test_the_shape_of_a_curve_can_be_changed(label: str, inputs: ScheduleInputs, key: str) -> None:
-    assert torch.equal(SCHEDULES[label](20, inputs), golden(key))
+    # PyTorch's powers round their last bit as the processor's vector unit has it (AVX2 and AVX-512 differ).
+    torch.testing.assert_close(SCHEDULES[label](20, inputs), golden(key), rtol=2**-22, atol=0)
 
 
 def test_align_your_steps_has_a_table_of_its_own_for_sdxl() -> None:

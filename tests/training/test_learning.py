@@ -25,7 +25,7 @@ WORD = "sks"
 METHODS: dict[str, dict[str, Any]] = {
     "dreambooth": {"steps": 12, "learning_rate": "5e-4", "prior": "none"},
     "lora": {"steps": 24, "learning_rate": "1e-2", "rank": 4, "alpha": 4.0, "prior": "none"},
-    "textual_inversion": {"steps": 16, "learning_rate": "5e-2", "vectors": 2},
+    "textual_inversion": {"steps": 40, "learning_rate": "1e-1", "vectors": 4},
     "hypernetwork": {"steps": 16, "learning_rate": "3e-3", "widths": (96,), "prior": "none"},
 }
 KINDS = {"lora": "lora", "textual_inversion": "embedding", "hypernetwork": "hypernet"}

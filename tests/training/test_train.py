@@ -126,8 +126,15 @@ def test_pause_samples_copies_and_validation_change_nothing(model: LoadedModel, 
         drawn.append(step)
 
     watched = request.model_copy(update={"sample_every": 2, "save_every": 1, "keep_copies": 2})
-    stops = iter([False] * 3 + [True] + [False] * 20)
-    first = train(watched, model, tmp_path / "run", should_stop=lambda: next(stops), draw_samples=draw)
+    steps: list[Event] = []
+    first = train(
+        watched,
+        model,
+        tmp_path / "run",
+        report=lambda event: steps.append(event) if isinstance(event, Stepped) else None,
+        should_stop=lambda: len(steps) == 1,
+        draw_samples=draw,
+    )
     assert first is None
     path, events = told(watched, model, tmp_path / "run", draw_samples=draw)
     assert drawn == [0, 2, 4]
