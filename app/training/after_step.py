@@ -19,7 +19,6 @@ from app.training.lesson import DiffusionLesson
 from app.training.measures import Measures
 from app.training.metadata import base_facts, metadata_of
 from app.training.plan import TrainingPlan
-from app.training.precision import as_for_drawing
 from app.training.state import State
 from app.training.targets import Target
 
@@ -78,7 +77,7 @@ class AfterStep:
         if state.step % every == 0 or last:
             self._measure(state, last)
         if self.draw_samples and request.sample_every and (state.step % request.sample_every == 0 or last):
-            with averaged(self.target, state), as_for_drawing(self.model):
+            with averaged(self.target, state):
                 self.draw_samples(state.step, self.target)
         if request.save_every and state.step % request.save_every == 0 and not last:
             name = f"{request.name}-{state.step:06d}{self.target.suffix}"

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import torch
 
-from app.models import LoadedModel, Precision, use_attention
+from app.models import LoadedModel, Precision
 from app.schema.training import TrainingRequest
 
 
@@ -39,11 +39,10 @@ def precision_to_load(request: TrainingRequest, device: torch.device) -> Precisi
 @contextmanager
 def made_ready(model: LoadedModel, request: TrainingRequest) -> Iterator[None]:
     """Inside, a model computes as a training wants it: whole in float32 unless half precision is used, with gradient
-    checkpointing if it is asked for, and on a CPU with attention that goes back twice as fast as PyTorch's own."""
+    checkpointing if it is asked for."""
     if autocast_dtype(request.precision, model.device) is None:
         for _, weight in model.weights():
             weight.data = weight.data.float()
-    _attend_for_training(model)
     encoders = [encoder.module for encoder in model.text_encoders]
     if request.gradient_checkpointing:
         model.unet.enable_gradient_checkpointing()
@@ -53,26 +52,8 @@ def made_ready(model: LoadedModel, request: TrainingRequest) -> Iterator[None]:
     try:
         yield
     finally:
-        use_attention(model.unet, "sdpa")
         if request.gradient_checkpointing:
             model.unet.disable_gradient_checkpointing()
             for module in encoders:
                 module.activation_checkpointing_disable()
                 module.eval()
-
-
-@contextmanager
-def as_for_drawing(model: LoadedModel) -> Iterator[None]:
-    """Inside, attention is what pictures are drawn with, so that a sample is what the file will draw, to the bit."""
-    use_attention(model.unet, "sdpa")
-    try:
-        yield
-    finally:
-        _attend_for_training(model)
-
-
-def _attend_for_training(model: LoadedModel) -> None:
-    if model.device.type == "cpu":
-        from diffusers.models.attention_processor import AttnProcessor  # noqa: PLC0415 - diffusers takes seconds
-
-        model.unet.set_attn_processor(AttnProcessor())

@@ -22,7 +22,7 @@ from app.training.lesson import DiffusionLesson, LessonSettings, Pictures, Prior
 from app.training.loop import ALONE, LoopSettings, run
 from app.training.measures import MEASURED, Measures
 from app.training.plan import in_steps, plan_of, rates_of
-from app.training.precision import as_for_drawing, autocast_dtype, made_ready
+from app.training.precision import autocast_dtype, made_ready
 from app.training.schedule import SCHEDULES, rate_at, with_warm_up
 from app.training.snapshot import Snapshot, Snapshots
 from app.training.targets import NO_TARGETS, Target, Targets, make_target
@@ -98,8 +98,7 @@ def _learn(
 ) -> Path | None:
     settings = _settings(this.request, this.target, autocast_dtype(this.request.precision, this.model.device))
     if this.draw_samples and this.request.sample_every and snapshots.newest() is None:
-        with as_for_drawing(this.model):
-            this.draw_samples(0, this.target)
+        this.draw_samples(0, this.target)
     this.begin()
     state = run(
         this.lesson,
@@ -181,8 +180,7 @@ def _lesson(
     if lessons_of(request):
         captions = class_captions([one.sample for one in material.pictures], request)
         bucket = max(buckets := material.buckets(), key=lambda one: (buckets[one], one))
-        with as_for_drawing(model):
-            ordinary = drawn_by_teacher(captions, request, model, target, bucket, store, autocast=autocast, report=told)
+        ordinary = drawn_by_teacher(captions, request, model, target, bucket, store, autocast=autocast, report=told)
         prior = Prior(ordinary, taught=True)
     elif material.class_pictures:
         words = [one.sample.caption or request.class_words for one in material.class_pictures]
