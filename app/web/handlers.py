@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
 
@@ -19,7 +19,7 @@ from app.schema.errors import EaselError, UnexpectedFailure
 from app.schema.settings import Settings, SettingValues
 from app.web.extension_panel import wire_panels
 from app.web.form import EXTRA_FIELDS, FORMS, MODELS, SEEDS, START, TXT2IMG, Form, Values, request_of, restored
-from app.web.model_menus import ModelMenus, followed
+from app.web.model_menus import Choice, ModelMenus, followed
 from app.web.overrides import read_overrides
 from app.web.paste_handlers import box_of, wire_pasting
 from app.web.pasting import Pasting
@@ -92,14 +92,21 @@ def _wire_models(
     def fill(request: gr.Request, memory: str) -> list[Any]:
         saved = _loaded(memory)
         values = settings.values(caller_of(request).user)
-        row, chosen = _models(_part(saved, TXT2IMG), values, menus)
+        checkpoints, vaes = menus.checkpoints(), menus.vaes()
+        chosen = _models(_part(saved, TXT2IMG), values, checkpoints, vaes, menus)
         told: Values = {"previews": values.live_previews_enable}
         told |= {"send": {"size": values.send_size, "seed": values.send_seed}, "tabs": {}}
-        filled: list[Any] = []
+        wanted, usual, offered = list(chosen), [START[name] for name in MODELS], []
         for form in FORMS:
-            updates, told["tabs"][form.tab] = _filled(form, _part(saved, form), chosen, menus)
-            filled += updates
-        return [*row, *filled, json.dumps(told)]
+            filled, told["tabs"][form.tab] = _filled(form, _part(saved, form), chosen[0] or "", menus)
+            wanted += [*filled.values, filled.overrides]
+            usual += [*(START[name] for name in form.own), []]
+            # Without a value: that is the script's to give.
+            offered += [gr.Dropdown(choices=filled.styles, visible=bool(filled.styles))]
+            offered += [gr.Dropdown(choices=filled.overrides, visible=bool(filled.overrides))]
+            offered += [gr.Accordion(open=filled.opened)]
+        told["restored"], told["usual"] = wanted, usual
+        return [gr.Dropdown(choices=checkpoints), gr.Dropdown(choices=vaes), *offered, json.dumps(told)]
 
     def refresh(checkpoint: str | None, vae: str | None) -> list[Any]:
         menus.refresh()
@@ -134,10 +141,11 @@ def _wire_models(
     ).then(None, memory, None, js="text => easel.follow(text)")
     row = [models[name] for name in MODELS]
     kept = [*row, *(widget for form in FORMS for widget in _kept(form, tabs[form.tab]))]
-    filled = [*row, *(widget for form in FORMS for widget in (*_kept(form, tabs[form.tab]), tabs[form.tab]["extra"]))]
-    page.load(fill, memory, [*filled, memory], js="() => easel.memories()", **_SILENT).then(
-        None, [memory, *kept], None, js="(text, ...values) => easel.filled(text, values)"
-    )
+    offered = [*row, *(tabs[form.tab][name] for form in FORMS for name in ("styles", "overrides", "extra"))]
+    # The server's answer may come late: the script alone knows what was touched meanwhile, and spares it.
+    page.load(fill, memory, [*offered, memory], js="() => easel.memories()", **_SILENT).then(
+        None, [memory, *kept], kept, js="(text, ...values) => easel.restored(text, values)"
+    ).then(None, [memory, *kept], None, js="(text, ...values) => easel.filled(text, values)")
     models["refresh"].click(refresh, row, row, **_SILENT)
 
 
@@ -145,7 +153,8 @@ def _wire_tools(form: Form, made: Widgets, *, settings: Settings, menus: ModelMe
     memory = gr.Textbox(visible=False)
 
     def reset(checkpoint: str | None) -> list[Any]:
-        updates, told = _filled(form, {}, checkpoint or "", menus)
+        filled, told = _filled(form, {}, checkpoint or "", menus)
+        updates = [*filled.values, box_of(filled.overrides), gr.Accordion(open=filled.opened)]
         return [*updates, json.dumps({"tabs": {form.tab: told}})]
 
     own = _kept(form, made)
@@ -175,35 +184,44 @@ def _kept(form: Form, made: Widgets) -> list[Any]:
     return [*(made[name] for name in form.own), made["overrides"]]
 
 
-def _models(saved: Values, settings: SettingValues, menus: ModelMenus) -> tuple[list[Any], str]:
-    """Updates of the row of models, what the browser kept over the usual; then the checkpoint's name."""
+def _models(
+    saved: Values, settings: SettingValues, checkpoints: list[Choice], vaes: list[Choice], menus: ModelMenus
+) -> tuple[str | None, str | None]:
+    """Checkpoint and VAE: what the browser kept over the usual; None where there is nothing to choose."""
     values = {
         "checkpoint": "",
         "vae": settings.sd_vae,
         **restored(TXT2IMG, saved.get("values"), menus.resolver.choices),
     }
-    checkpoints, vaes = menus.checkpoints(), menus.vaes()
     if values["checkpoint"] not in {value for _, value in checkpoints}:
         values["checkpoint"] = menus.usual_checkpoint()
     if values["vae"] not in {value for _, value in vaes}:
         values["vae"] = START["vae"]
-    return [_menu(checkpoints, values["checkpoint"] or None), _menu(vaes, values["vae"])], values["checkpoint"]
+    return _offered(checkpoints, values["checkpoint"]), _offered(vaes, values["vae"])
 
 
-def _filled(form: Form, saved: Values, checkpoint: str, menus: ModelMenus) -> tuple[list[Any], Values]:
-    """Updates of one tab: what the browser kept, over what the checkpoint recommends, over the defaults; and what the
+class _Filled(NamedTuple):
+    """What one tab is to show. values: of its own fields. styles: that there are. opened: whether Extra is."""
+
+    values: list[Any]
+    overrides: list[str]
+    styles: list[str]
+    opened: bool
+
+
+def _filled(form: Form, saved: Values, checkpoint: str, menus: ModelMenus) -> tuple[_Filled, Values]:
+    """One tab's form: what the browser kept, over what the checkpoint recommends, over the defaults; and what the
     browser is to keep beside."""
     values = {**START, **restored(form, saved.get("values"), menus.resolver.choices)}
     styles = menus.styles()
     values["styles"] = [name for name in values["styles"] if name in styles]
     told = _told(checkpoint, menus)
     values |= followed(values, saved.get("recommended") or {}, told["recommended"])
-    updates: Values = {name: str(value) if name in SEEDS else value for name, value in values.items()}
-    updates["styles"] = gr.Dropdown(choices=styles, value=values["styles"], visible=bool(styles))
     # Seeds stand in the form as text, so that they keep all their digits.
+    texts: Values = {name: str(value) if name in SEEDS else value for name, value in values.items()}
     opened = any(values[name] not in (START[name], str(START[name])) for name in EXTRA_FIELDS)
-    overrides = box_of(_kept_overrides(saved.get("values")))
-    return [*(updates[name] for name in form.own), overrides, gr.Accordion(open=opened)], told
+    overrides = _kept_overrides(saved.get("values"))
+    return _Filled([texts[name] for name in form.own], overrides, styles, opened), told
 
 
 def _told(checkpoint: str, menus: ModelMenus) -> Values:
@@ -239,5 +257,9 @@ def _loaded(memory: str) -> dict[str, Any]:
     return saved if isinstance(saved, dict) else {}
 
 
-def _menu(choices: list[tuple[str, str]], value: str | None) -> Any:
-    return gr.Dropdown(choices=choices, value=value if value in {known for _, known in choices} else None)
+def _menu(choices: list[Choice], value: str | None) -> Any:
+    return gr.Dropdown(choices=choices, value=_offered(choices, value))
+
+
+def _offered(choices: list[Choice], value: str | None) -> str | None:
+    return value if value in {known for _, known in choices} else None

@@ -48,6 +48,68 @@ def test_the_form_is_kept_in_its_browser_and_can_be_reset(page: Page, site: Site
     assert (number(page, "steps"), number(page, "width")) == ("20", "512")
 
 
+class HeldBack:
+    """The page opened anew, the server's answers to it held back: the form is still as it came."""
+
+    def __init__(self, page: Page, site: Site) -> None:
+        self.page, self.holding = page, True
+        self.routes: list[Route] = []
+        page.route("**/gradio_api/run/**", self.hear)
+        page.goto(site.address)
+        page.locator("#txt2img_results").wait_for(state="attached")
+        expect(page.locator(PROMPT)).to_have_value("")
+
+    def hear(self, route: Route) -> None:
+        if self.holding:
+            self.routes.append(route)
+        else:
+            route.continue_()
+
+    def let_go(self) -> None:
+        self.holding = False
+        for route in self.routes:
+            route.continue_()
+        self.page.locator("html[data-form=filled]").wait_for()
+
+
+def test_what_is_touched_before_the_kept_form_comes_is_spared_by_it(page: Page, site: Site) -> None:
+    fill_small(page, "a boat", steps=33)
+    page.fill("#txt2img_neg_prompt textarea", "fog")
+    page.fill("#txt2img_seed input", "5")
+    page.wait_for_function("JSON.parse(easel.memory()).values.seed === '5'")
+    held = HeldBack(page, site)
+    page.fill(PROMPT, "a tree")
+    page.fill("#txt2img_neg_prompt textarea", "rain")
+    page.fill("#txt2img_neg_prompt textarea", "")
+    page.click("#txt2img_res_switch_btn")
+    page.locator("#txt2img_height input[type=number]").fill("128")
+    held.let_go()
+    expect(page.locator("#txt2img_seed input")).to_have_value("5")
+    expect(page.locator(PROMPT)).to_have_value("a tree")
+    expect(page.locator("#txt2img_neg_prompt textarea")).to_have_value("")
+    assert (number(page, "steps"), number(page, "width"), number(page, "height")) == ("33", "64", "128")
+    page.wait_for_function("JSON.parse(easel.memory()).values.prompt === 'a tree'")
+    assert [kept(page)[name] for name in ("negative_prompt", "steps", "seed", "height")] == ["", 33, "5", 128]
+
+
+def test_generate_pressed_before_the_kept_form_comes_draws_what_was_typed_with_what_was_kept(
+    page: Page, site: Site
+) -> None:
+    fill_small(page, "a boat", steps=3)
+    page.wait_for_function("JSON.parse(easel.memory()).values.height === 64")
+    held = HeldBack(page, site)
+    page.fill(PROMPT, "a tree")
+    page.click("#txt2img_generate")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#txt2img_generate")).to_have_attribute("aria-busy", "true")
+    held.let_go()
+    expect(page.locator("#txt2img_progress_words")).to_be_visible()
+    (job,) = site.server.jobs.history(None)
+    assert (job.request.prompt, job.request.steps, job.request.width) == ("a tree", 3, 64)
+    expect(page.locator(PROMPT)).to_have_value("a tree")
+    site.engine.open_for_good.set()
+
+
 def test_two_browsers_see_neither_form_nor_jobs_of_each_other(page: Page, site: Site, new_context: NewContext) -> None:
     other = opened(new_context().new_page(), site.address)
     fill_small(page, "mine")

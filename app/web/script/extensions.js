@@ -33,6 +33,19 @@
     return spread;
   }
 
+  // What was kept of the extensions, under what was touched before it came: those turned on, their widgets one by one.
+  function merged(tab, kept, now) {
+    const [before, after] = [parsed(kept), parsed(now)];
+    const picked = facts(tab).some(([name, [, , script]]) => script && name in after);
+    for (const [name, [, fields, script]] of facts(tab)) {
+      if (picked && script && !(name in after)) delete before[name];
+      if (!(name in before) || !(name in after)) continue;
+      for (const [field, usual, id] of fields)
+        if (field in before[name] && !easel.touched(id) && (after[name][field] ?? "") === (usual ?? "")) after[name][field] = before[name][field];
+    }
+    return JSON.stringify({ ...before, ...after });
+  }
+
   // As the extension reckons: a factor, one side, or two that are covered and cut.
   function hiresSize(width, height, hires) {
     const [wide, high] = [Number(hires.resize_width) || 0, Number(hires.resize_height) || 0];
@@ -96,5 +109,5 @@
     const chosen = parsed(JSON.parse(easel.memory(tab)).values?.extensions);
     return facts(tab).some(([name, [, , , masks]]) => masks && name in chosen);
   }
-  easel.extensions = { collected, spread, sent, elementOf, ownMask };
+  easel.extensions = { collected, spread, merged, sent, elementOf, ownMask };
 })();

@@ -127,6 +127,27 @@ easel.Form = class {
   easel.showError = (error, tab) => form(tab).showError(error);
   easel.clearError = (tab) => form(tab).clearError();
   easel.remember = (tab, values) => form(tab).remember(values);
+  // The kept form comes late on a slow machine. What was typed, drawn or chosen until then stays as it is.
+  let touched = new Set();
+  const touch = ({ type, target, isTrusted }) => { if (isTrusted && (type !== "mousedown" || target.closest?.("[role=option]"))) touched?.add(target); };
+  for (const kind of ["input", "change", "mousedown"]) document.addEventListener(kind, touch, true);
+  easel.touched = (id) => { const field = document.getElementById(id); return Boolean(field) && [...touched ?? []].some((node) => field.contains(node)); };
+  const plain = (value) => (value === null || value === undefined || value.length === 0 ? "" : String(value));
+  // told, values: as of `filled`; what is undefined leaves a widget alone.
+  easel.restored = (told, values) => {
+    const { restored, usual } = JSON.parse(told || "{}");
+    if (!restored) return values.map(() => undefined);
+    return places().map(([tab, name, id], place) => {
+      const [now, kept] = [values[place], restored[place]];
+      if (name === "extensions") return easel.extensions.merged(tab, kept, now);
+      return easel.touched(id) || plain(now) !== plain(usual[place]) ? undefined : kept;
+    });
+  };
+  // The tab, name and DOM id of each value: the row of models, then what each tab keeps of its own.
+  function places() {
+    const named = Object.entries(easel.page().tabs).map(([tab, ids]) => Object.entries(ids).map(([name, id]) => [tab, name, id]));
+    return [...named[0].slice(0, 2), ...named.flatMap((fields) => [...fields.slice(2), [fields[0][0], "overrides", `${fields[0][0]}_override_settings`]])];
+  }
   // values: the row of models, then what each tab keeps of its own.
   easel.filled = (told, values) => {
     const { tabs, ...rest } = JSON.parse(told || "{}");
@@ -138,7 +159,10 @@ easel.Form = class {
       from = to;
     }
     note(Object.values(tabs ?? {})[0]);
+    if (document.documentElement.dataset.form === "filled") return;
     document.documentElement.dataset.form = "filled";
+    touched = null;
+    document.dispatchEvent(new CustomEvent("easel:filled"));
   };
 
   // Gradio 6.31 tells of a menu's choice twice, once more whenever the menu is left. The second answer would come late

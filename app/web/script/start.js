@@ -11,6 +11,10 @@
     else if (name === "generate") {
       // A double click means one job.
       if (easel.pending) event.stopImmediatePropagation();
+      else if (document.documentElement.dataset.form !== "filled") {
+        event.stopImmediatePropagation();
+        hold(tab);
+      }
       else if (easel.sources[tab]?.mode === "batch") {
         event.stopImmediatePropagation();
         easel.sources[tab].batch.run();
@@ -21,6 +25,20 @@
       copied?.then(() => { document.getElementById(`${tab}_announcement`).textContent = "Copied."; });
     }
   }, true);
+
+  // Pressed before the kept form is there: the job is of the whole form, so that it begins with it.
+  function hold(tab) {
+    const button = document.getElementById(`${tab}_generate`);
+    if (button.ariaBusy === "true") return;
+    button.ariaBusy = "true";
+    easel.sent(tab);
+    document.addEventListener("easel:filled", () => {
+      button.ariaBusy = null;
+      clearTimeout(easel.pending);
+      easel.pending = 0;
+      button.click();
+    }, { once: true });
+  }
 
   // Captured, since Gradio's own boxes take Enter.
   document.addEventListener("keydown", (event) => {
