@@ -22,7 +22,8 @@ QUIET = {
 OFFLINE = "HF_HUB_OFFLINE"
 OFFLINE_BY_US = "EASEL_SET_HF_HUB_OFFLINE"
 """Says that the user has not asked to be offline: what they expressly want downloaded may be."""
-
+HELP = Path(__file__).with_name("help.txt")
+"""What `--help` prints, written by `python -m tests.help_text`: it must be read before there are packages."""
 
 Program = Callable[[list[str]], int]
 
@@ -30,6 +31,9 @@ Program = Callable[[list[str]], int]
 def start(arguments: list[str], program: Program) -> int:
     """Run `webui.py` with these arguments; returns the exit status. program: imports and runs what the packages are
     for, which this layer does not know."""
+    if arguments and arguments[0].startswith("-") and asks_help(arguments):
+        print(HELP.read_text("utf-8"), end="")
+        return 0
     set_quiet(os.environ)
     every = [*arguments_of_environment(os.environ), *arguments]
     testing = arguments[:1] == ["test"]
@@ -59,7 +63,7 @@ def prepare(environment: Environment, program: Path, extras: set[str], every: li
 
     None: it cannot be done, and the user has been told why.
     """
-    if "--skip-install" in every:
+    if "--skip-install" in every or asks_help(every):
         return environment.is_running or not environment.python.exists()
     reinstall_torch = "--reinstall-torch" in every
     if not reinstall_torch:
@@ -100,20 +104,31 @@ def continue_inside(environment: Environment, arguments: list[str]) -> int:
 
 def run(arguments: list[str], testing: bool, program: Program) -> int:
     """The tests, or the program, in this process, which has the packages."""
-    if testing:
-        os.chdir(PROGRAM)
-        from tests.__main__ import main as test  # noqa: PLC0415 - needs the extra named test
-
-        return test(arguments[1:])
     from app.setup.conflicts import torchvision_problem  # noqa: PLC0415 - needs the packages
 
-    if arguments[:1] != ["doctor"] and (problem := torchvision_problem()):
+    helps = asks_help(arguments)
+    if not testing and not helps and arguments[:1] != ["doctor"] and (problem := torchvision_problem()):
         print(problem, file=sys.stderr)
         return 1
     try:
+        if testing:
+            os.chdir(PROGRAM)
+            from tests.__main__ import main as test  # noqa: PLC0415 - needs the extra named test
+
+            return test(arguments[1:])
         return program(arguments)
     except ModuleNotFoundError as missing:
-        if missing.name is None or missing.name.startswith("app"):
+        if missing.name is None or missing.name.startswith("app") or (testing and not helps):
             raise
-        print(f"{missing.name} is not installed here. Start once without --skip-install.", file=sys.stderr)
+        hint = (
+            "This help can be read once the program is installed: start it once."
+            if helps
+            else "Start once without --skip-install."
+        )
+        print(f"{missing.name} is not installed here. {hint}", file=sys.stderr)
         return 1
+
+
+def asks_help(arguments: list[str]) -> bool:
+    """Whether these arguments only want to be told something, for which nothing is installed."""
+    return bool({"--help", "-h"} & set(arguments))

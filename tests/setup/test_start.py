@@ -12,7 +12,8 @@ import pytest
 from app.setup import installation, suitable
 from app.setup.command_line import arguments_of_environment
 from app.setup.environment import PROGRAM, Environment, environment_of, fingerprint, write_stamp
-from app.setup.start import QUIET, prepare, set_quiet
+from app.setup.start import HELP, QUIET, prepare, run, set_quiet
+from tests.help_text import help_text
 
 
 @pytest.fixture
@@ -78,6 +79,45 @@ def test_skip_install_installs_nothing_whatever_is_missing(program: Path, instal
     (program / "constraints.txt").write_text("torch==2.13.0\n")
     assert prepare(environment, program, set(), ["--skip-install"]) is False
     assert installed == []
+
+
+def test_the_help_of_a_command_installs_nothing_either(program: Path, installed: list[set[str]]) -> None:
+    assert prepare(environment_of(program, {}), program, set(), ["generate", "--help"]) is True
+    assert installed == []
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["--listen", "--help"]])
+def test_help_is_read_before_there_are_packages_and_makes_no_environment(arguments: list[str], tmp_path: Path) -> None:
+    program = (
+        f"import sys; sys.path.insert(0, {str(PROGRAM)!r}); from app.setup import start; start({arguments!r}, None)"
+    )
+    environment = {"VENV_DIR": str(tmp_path / "none"), "PYTHONUTF8": "1"}
+    told = subprocess.check_output([sys.executable, "-I", "-S", "-c", program], text=True, env=environment)
+    assert told == HELP.read_text("utf-8")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_help_says_what_the_table_of_flags_says() -> None:
+    assert help_text() == HELP.read_text("utf-8"), "write it anew: python -m tests.help_text"
+
+
+def test_the_help_of_a_command_comes_without_torch() -> None:
+    program = (
+        f"import sys; sys.path.insert(0, {str(PROGRAM)!r})\nfrom app.launch import main\n"
+        "try: main(['generate', '--help'])\nexcept SystemExit: print('torch' if 'torch' in sys.modules else 'without')"
+    )
+    lines = subprocess.check_output([sys.executable, "-c", program], text=True).splitlines()
+    assert (lines[0][:22], lines[-1]) == ("usage: webui.py genera", "without")
+
+
+def test_the_help_of_a_command_that_cannot_be_read_yet_says_when_it_can(capsys: pytest.CaptureFixture[str]) -> None:
+    def program(arguments: list[str]) -> int:
+        raise ModuleNotFoundError("No module named 'pydantic'", name="pydantic")
+
+    assert run(["generate", "--help"], testing=False, program=program) == 1
+    assert capsys.readouterr().err == (
+        "pydantic is not installed here. This help can be read once the program is installed: start it once.\n"
+    )
 
 
 def test_reinstall_torch_installs_although_all_is_there(program: Path, installed: list[set[str]]) -> None:
