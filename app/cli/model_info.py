@@ -11,6 +11,7 @@ from app.cli.arguments import Parser, add_flags, launch_options, read
 from app.cli.factories import Factories
 from app.cli.model_choice import add_kind, chosen
 from app.files import (
+    CHECKPOINT,
     EmbeddingFacts,
     HypernetworkFacts,
     LoraFacts,
@@ -18,11 +19,14 @@ from app.files import (
     ModelLibrary,
     NetworkFacts,
     sidecars,
+    told_prediction,
     trigger_words_of,
 )
 from app.files.hashes import ADDNET, LEGACY
+from app.files.recognise import SD2
 from app.schema.errors import EaselError
 
+_USUAL = "what its family does unless a file says otherwise"
 OWN = frozenset({"name", "kind", "json", "hash", "full"})
 
 
@@ -78,6 +82,7 @@ def details(library: ModelLibrary, file: ModelFile, full: bool = False) -> dict[
     vae = library.vae_of(file) if file.kind == "checkpoint" and file.problem is None else None
     return {
         **known,
+        **_predicted(file, library),
         "content": file.summary.content,
         "parts": list(file.summary.parts),
         "AutoV2": file.sha256[:10] if file.sha256 else None,
@@ -91,6 +96,33 @@ def details(library: ModelLibrary, file: ModelFile, full: bool = False) -> dict[
         "preview": str(beside.preview) if beside.preview else None,
         "metadata": metadata,
     }
+
+
+def _predicted(file: ModelFile, library: ModelLibrary) -> dict[str, str]:
+    """What a checkpoint's U-Net answers, and where that is known from; nothing of other kinds."""
+    if file.kind != CHECKPOINT or file.problem is not None:
+        return {}
+    summary = file.summary
+    if file.folder:
+        source = "its scheduler/scheduler_config.json" if summary.prediction else _USUAL
+        return {"prediction": summary.prediction or "epsilon", "prediction_from": source}
+    metadata = library.metadata(file)
+    said = told_prediction(
+        file.path, _configured(metadata.get("easel.config", "")), metadata, summary.prediction == "v"
+    )
+    if said is not None:
+        return {"prediction": said.type, "prediction_from": said.source}
+    if summary.family == SD2:
+        return {"prediction": "", "prediction_from": "found out when it is loaded, by a test of its U-Net"}
+    return {"prediction": "epsilon", "prediction_from": _USUAL}
+
+
+def _configured(text: str) -> str:
+    try:
+        said = json.loads(text or "{}")
+    except (ValueError, RecursionError):
+        return ""
+    return str(said.get("prediction_type") or "") if isinstance(said, dict) else ""
 
 
 def _of_network(facts: NetworkFacts | None) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from app.files.pickle_values import PickledTensor, Storage, Stub
 from app.files.pickles import PickledFile, children_of, read_pickle
 from app.files.picture_info import PictureInfo, read_infotext, read_picture_info
 from app.files.picture_recipe import PictureRecipe, read_picture_recipe
+from app.files.prediction import V_MARKER, told_prediction
 from app.files.prompt_names import prompt_names
 from app.files.recognise import Recognised, recognise
 from app.files.recommended import recommended
@@ -65,6 +66,7 @@ __all__ = [
     "UPSCALER",
     "VAE",
     "VAE_APPROXIMATION",
+    "V_MARKER",
     "Blobs",
     "CivitaiInfo",
     "Download",
@@ -120,6 +122,7 @@ __all__ = [
     "rewrite",
     "sidecars",
     "size_of",
+    "told_prediction",
     "training_tags",
     "trigger_words_of",
     "upscalers",

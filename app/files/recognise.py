@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Protocol
 
 from app.files.folders import CHECKPOINT, CONTROLNET, EMBEDDING, HYPERNETWORK, LORA, UPSCALER, VAE, VAE_APPROXIMATION
+from app.files.prediction import MODELSPEC_KEYS, V_MARKER, prediction_word
 
 # Raised whenever an answer of this file may change, so that remembered answers are asked for again.
 RECOGNITION_VERSION = 7
@@ -142,13 +143,8 @@ def _context_width(tensors: Tensors, prefix: str) -> int:
 
 
 def _prediction(tensors: Tensors, metadata: Mapping[str, str]) -> str:
-    said = metadata.get("modelspec.prediction_type", "").lower().replace("-", "_")
-    if said in ("v", "v_prediction", "v_pred", "vpred"):
-        return "v"
-    if said in ("epsilon", "eps"):
-        return "epsilon"
-    # Marker tensors of fine-tuned SDXL files, read by Forge, reForge and ComfyUI.
-    return "v" if "v_pred" in tensors else ""
+    said = (prediction_word(metadata.get(key, "")) for key in MODELSPEC_KEYS)
+    return next(filter(None, said), "v" if V_MARKER in tensors else "")
 
 
 _LORA_PARTS = re.compile(

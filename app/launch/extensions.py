@@ -30,6 +30,8 @@ UPSCALER_SECONDS = 60.0
 _OF_NETWORKS = ("name", "kind", "family", "fingerprint", "report")
 _DEEDS = ("changed", "attach", "tokens")
 """Of a Patch, a Hook and a Vocabulary."""
+_ASKED = ("report", "targets", *_DEEDS)
+"""All that a network is asked while it is put on."""
 
 
 def passes_of(registry: Registry) -> dict[str, FurtherPass]:
@@ -116,10 +118,33 @@ class _GuardedKind:
                 raise TypeError(f"It opens {str(network)[:200]}, which is no Patch, Hook or Vocabulary")
             return network
 
-        return self._run(opened, which)
+        return _GuardedNetwork(self._run(opened, which), partial(self._run, which=which))
 
     def _run(self, act: Callable[[], Any], which: str) -> Any:
         return self.registry.guard.run(self.owner, f"the network <{self.name}:{which[:100]}>", act)
+
+
+class _GuardedNetwork:
+    """A network of such a kind: it has what the extension's own has, and whatever it is asked is guarded."""
+
+    def __init__(self, network: Any, run: Callable[[Callable[[], Any]], Any]) -> None:
+        self._network = network
+        self._run = run
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._network, name)
+        return partial(self._ask, name, found) if name in _ASKED else found
+
+    def _ask(self, name: str, deed: Callable[..., Any], *given: Any, **named: Any) -> Any:
+        # Late on purpose: who is asked is asked by the engine, which has it.
+        import torch  # noqa: PLC0415
+
+        def act() -> Any:
+            with torch.no_grad():  # the guard's thread does not know what its caller's has set
+                answer = deed(*given, **named)
+                return tuple(answer) if name == "targets" else answer
+
+        return self._run(act)
 
 
 def _sampler(registry: Registry, owner: str, entry: SamplerEntry) -> Sampler:

@@ -15,15 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from app.files import V_MARKER, told_prediction
 from app.models.families import PredictionType
 from app.schema.errors import BrokenModelFile
 
 CONFIG_KEY = "easel.config"
-V_MARKER = "v_pred"
 ZERO_TERMINAL_SNR_MARKER = "ztsnr"
 
-_YAML_PARAMETERIZATION = re.compile(r"^\s*parameterization\s*:\s*[\"']?(\w+)[\"']?\s*(?:#.*)?$", re.MULTILINE)
-_YAML_SCALING = re.compile(r"^\s*target\s*:\s*[\"']?[\w.]*\bdenoiser_scaling\.VScaling\w*", re.MULTILINE)
 _RESOLUTION = re.compile(r"^\s*(\d+)\s*x\s*(\d+)\s*$")
 
 
@@ -54,8 +52,7 @@ class FileFacts:
 def read_facts(path: Path, names: Iterable[str], metadata: Mapping[str, str]) -> FileFacts:
     """Facts of a checkpoint.
 
-    The prediction type is taken from, in this order: the `.yaml` beside the file, `easel.config`, `modelspec`'s
-    prediction_type or predict_key, the marker tensor `v_pred`. A zero terminal SNR: `easel.config`, the marker tensor
+    The prediction type is what `told_prediction` says. A zero terminal SNR: `easel.config`, the marker tensor
     `ztsnr`, or what kohya's trainer writes. Raises BrokenModelFile when `easel.config` is no use.
     """
     try:
@@ -65,6 +62,7 @@ def read_facts(path: Path, names: Iterable[str], metadata: Mapping[str, str]) ->
         width, height = _resolution(metadata.get("modelspec.resolution", ""))
         heads = unet.get("num_attention_heads")
         names = set(names)
+        said = told_prediction(path, config.get("prediction_type", ""), metadata, V_MARKER in names)
         return FileFacts(
             unet_norm_groups=_whole(unet.get("norm_num_groups")),
             unet_heads=tuple(_counts(heads)) if isinstance(heads, list) else _whole(heads),
@@ -72,13 +70,7 @@ def read_facts(path: Path, names: Iterable[str], metadata: Mapping[str, str]) ->
             vae_norm_groups=_whole(vae.get("norm_num_groups")),
             text_heads=tuple(_whole(entry.get("num_attention_heads")) for entry in texts),
             text_activations=tuple(_activation(entry.get("hidden_act")) for entry in texts),
-            prediction_type=(
-                _said_by_yaml(path)
-                or _prediction(config.get("prediction_type", ""))
-                or _prediction(metadata.get("modelspec.prediction_type", ""))
-                or _prediction(metadata.get("modelspec.predict_key", ""))
-                or ("v" if V_MARKER in names else None)
-            ),
+            prediction_type=said.type if said else None,
             zero_terminal_snr=(
                 ZERO_TERMINAL_SNR_MARKER in names
                 or config.get("zero_terminal_snr") is True
@@ -139,25 +131,6 @@ def _activation(said: Any) -> str | None:
     if said not in (None, "quick_gelu", "gelu"):
         raise ValueError(f"the activation {said!r} is not known")
     return str(said) if said else None
-
-
-def _prediction(said: str) -> PredictionType | None:
-    word = said.lower().replace("-", "_")
-    if word in ("v", "v_prediction", "v_pred", "vpred"):
-        return "v"
-    return "epsilon" if word in ("epsilon", "eps") else None
-
-
-def _said_by_yaml(path: Path) -> PredictionType | None:
-    """A1111's sidecar: `parameterization: "v"` or SDXL's `VScaling` decide; one that says neither means epsilon."""
-    sidecar = path.with_suffix(".yaml")
-    if path.is_dir() or not sidecar.is_file():
-        return None
-    text = sidecar.read_text(encoding="utf-8", errors="replace")
-    found = _YAML_PARAMETERIZATION.search(text)
-    if found is None and _YAML_SCALING.search(text):
-        return "v"
-    return _prediction(found.group(1)) if found else "epsilon"
 
 
 def _resolution(text: str) -> tuple[int | None, int | None]:

@@ -10,7 +10,7 @@ import pytest
 
 from app.files import ModelLibrary
 from tests.cli.places import Places
-from tests.files.making import SD1, VAE, lora, write_safetensors
+from tests.files.making import SD1, SD2, SDXL, VAE, Shapes, lora, write_safetensors
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "pickles"
 Typed = Callable[..., int]
@@ -106,6 +106,43 @@ def test_what_lies_beside_a_checkpoint_is_told(
     assert (file["vae"], file["description"]) == ("houses.vae.safetensors", "Houses.")
     assert file["configuration"] == str(place / "houses.yaml")
     assert file["trigger_words"] == ["house"]
+
+
+@pytest.mark.parametrize(
+    ("tensors", "metadata", "yaml", "prediction", "known_from"),
+    [
+        (SD2, {}, "v", "v", "the .yaml beside it"),
+        (SD2, {"modelspec.prediction_type": "v"}, "eps", "epsilon", "the .yaml beside it"),
+        (SD2, {"easel.config": '{"prediction_type": "v"}'}, "", "v", "its metadata easel.config"),
+        (SD2, {"modelspec.predict_key": "v"}, "", "v", "its metadata modelspec.predict_key"),
+        (
+            SDXL | {"v_pred": (1,)},
+            {"modelspec.prediction_type": "epsilon"},
+            "",
+            "epsilon",
+            "its metadata modelspec.prediction_type",
+        ),
+        (SDXL | {"v_pred": (1,)}, {}, "", "v", "its tensor v_pred"),
+        (SD2, {}, "", "", "found out when it is loaded, by a test of its U-Net"),
+        (SD1, {}, "", "epsilon", "what its family does unless a file says otherwise"),
+    ],
+)
+def test_what_a_checkpoint_predicts_is_told_with_where_it_stands(
+    easel: Typed,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    tensors: Shapes,
+    metadata: dict[str, str],
+    yaml: str,
+    prediction: str,
+    known_from: str,
+) -> None:
+    path = write_safetensors(tmp_path / "some.safetensors", tensors, metadata=metadata)
+    if yaml:
+        path.with_suffix(".yaml").write_text(f"model:\n  params:\n    parameterization: {yaml}\n")
+    assert easel("models", "info", str(path), "--json") == 0
+    file = told(capsys)
+    assert (file["prediction"], file["prediction_from"]) == (prediction, known_from)
 
 
 def test_an_embeddings_measures_are_told(easel: Typed, capsys: pytest.CaptureFixture[str]) -> None:

@@ -160,3 +160,63 @@ def test_one_that_fails_to_open_leaves_the_model_as_it_was_and_is_marked(host: E
     assert "could not convert" in host.extensions[0].problem
     assert networks.apply(model, []) == ()
     assert state_hash(model) == before
+
+
+CHANGING = """
+    def targets(self, model):
+        yield next(path for path, _ in model.weights())
+
+    def changed(self, model, path, weight, strength, rank=None):
+        return weight * next(model.unet.parameters()).new_ones(()).requires_grad_() * self.factor
+"""
+
+
+def opened_set(tmp_path: Path, name: str, dimming: str) -> tuple[ExtensionHost, NetworkSet, Wanted]:
+    """An extension of that name with that network, and how the network is asked for."""
+    folder = tmp_path / "of its own" / name
+    folder.mkdir(parents=True)
+    (folder / "extension.py").write_text(EXTENSION)
+    (folder / "dimming.py").write_text(dimming)
+    (folder / "half.dim").write_text("0.5")
+    host = ExtensionHost([folder.parent], Registry())
+    host.load()
+    kinds = network_kinds_of(host.registry)
+    path = kinds["dimmer"].find("half")
+    assert path is not None
+    status = path.stat()
+    wanted = Wanted("dimmer", "half", str(path), status.st_size, status.st_mtime_ns, 1, 1)
+    return host, NetworkSet(Tokenizer().encode, kinds), wanted
+
+
+@pytest.mark.parametrize("asked", ["report", "attach", "changed", "targets"])
+def test_one_that_fails_while_it_is_put_on_is_named_marked_and_leaves_the_model_as_it_was(
+    tmp_path: Path, asked: str
+) -> None:
+    code = (DIMMING + CHANGING).replace(
+        f"def {asked}(self", f"def {asked}(self, *given):\n        1 / 0\n\n    def x(self"
+    )
+    host, networks, wanted = opened_set(tmp_path, f"fails_to_{asked}", code)
+    model = tiny_model(tmp_path)
+    before = state_hash(model)
+    with pytest.raises(
+        ExtensionFailed, match=f"network <dimmer:half> of the extension 'fails_to_{asked}' failed: ZeroDiv"
+    ):
+        networks.apply(model, [wanted])
+    assert "division by zero" in host.extensions[0].problem
+    assert networks.apply(model, []) == ()
+    assert not hasattr(model.unet, "dimmed")
+    assert state_hash(model) == before
+
+
+def test_one_that_changes_weights_changes_them_without_a_trace_of_its_reckoning(tmp_path: Path) -> None:
+    _, networks, wanted = opened_set(tmp_path, "changes", DIMMING + CHANGING)
+    model = tiny_model(tmp_path)
+    before = state_hash(model)
+    _, weight = next(iter(model.weights()))
+    own = weight.detach().clone()
+    networks.apply(model, [wanted])
+    _, now = next(iter(model.weights()))
+    assert bool((now == own * 0.5).all())
+    assert now.grad_fn is None
+    networks.apply(model, [])
+    assert state_hash(model) == before
