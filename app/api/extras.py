@@ -12,7 +12,7 @@ from starlette.responses import FileResponse
 from app.access import Caller, caller_of
 from app.extras import Extras, ExtrasRun, Source, pictures_in
 from app.schema.errors import InvalidField
-from app.schema.extras import NO_FACES, parse_extras
+from app.schema.extras import parse_extras
 
 TheCaller = Annotated[Caller, Depends(caller_of)]
 
@@ -59,8 +59,8 @@ def extras_router(extras: Extras) -> APIRouter:
 
     @router.get("/upscalers")
     def known() -> dict[str, Any]:
-        """What may be chosen, and why faces are not restored."""
-        return {"upscalers": extras.upscalers(), "faces": NO_FACES}
+        """What may be chosen, and what is lacking before faces can be restored ("": nothing)."""
+        return {"upscalers": extras.upscalers(), "faces": extras.face_restoration_lacks()}
 
     @router.get("/{id}")
     def look(id: str, caller: TheCaller) -> dict[str, Any]:
@@ -100,6 +100,7 @@ def shown(run: ExtrasRun, extras: Extras) -> dict[str, Any]:
                 "width": made.width,
                 "height": made.height,
                 "info": made.facts,
+                "notice": made.notice,
             }
             for number, made in enumerate(run.made)
         ],

@@ -36,6 +36,7 @@ def info(job: Job, models: Models = NO_MODELS) -> dict[str, Any]:
     plans = expand(job.id, job.owner, resolved)
     images = sorted(job.images, key=lambda image: image.index)
     further = _further(job, images, models)
+    faces = next(iter(resolved.face_restorers), None)
     varied = request.seed_resize_width > 0 and request.seed_resize_height > 0
     return {
         "prompt": request.prompt,
@@ -53,8 +54,8 @@ def info(job: Job, models: Models = NO_MODELS) -> dict[str, Any]:
         "cfg_scale": request.cfg_scale,
         "steps": request.steps,
         "batch_size": request.batch_size,
-        "restore_faces": False,
-        "face_restoration_model": None,
+        "restore_faces": faces is not None,
+        "face_restoration_model": faces,
         "sd_model_name": resolved.checkpoint_name,
         "sd_model_hash": (resolved.checkpoint.sha256 or "")[:10],
         "sd_vae_name": PurePath(resolved.vae.path).name if resolved.vae else None,

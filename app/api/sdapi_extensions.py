@@ -1,4 +1,4 @@
-"""A1111's fields of hires fix and the refiner, as values of the built-in extensions that do their work here."""
+"""A1111's fields of hires fix, the refiner and face restoration, as values of the built-in extensions for them."""
 
 from __future__ import annotations
 
@@ -31,13 +31,18 @@ HIRES_OPTIONS: Mapping[str, str] = {
     "save_images_before_highres_fix": "save_first",
 }
 REFINER_OPTIONS: Mapping[str, str] = {"refiner_switch_by_sample_steps": "by_steps"}
+FACE_OPTIONS: Mapping[str, str] = {
+    "face_restoration_model": "model",
+    "save_images_before_face_restoration": "save_before",
+}
+FACES = "face_restoration"
 """A1111's options that are values here; a request gives them in override_settings."""
 STRENGTH = 0.75
 """A1111's denoising strength over the API where a request says none."""
 NO_CHECKPOINT = (None, "", "None")
 
 
-EXTENSION_OPTIONS = frozenset({*HIRES_OPTIONS, *REFINER_OPTIONS})
+EXTENSION_OPTIONS = frozenset({*HIRES_OPTIONS, *REFINER_OPTIONS, *FACE_OPTIONS, FACES})
 
 
 def hires_values(fields: Txt2ImgFields, keep: Keep) -> dict[str, dict[str, Any]]:
@@ -67,8 +72,17 @@ def refiner_values(fields: Txt2ImgFields) -> dict[str, dict[str, Any]]:
     return {"refiner": {"checkpoint": fields.refiner_checkpoint, **switch, **_options(REFINER_OPTIONS, fields)}}
 
 
+def face_values(fields: Txt2ImgFields) -> dict[str, dict[str, Any]]:
+    """Face restoration in the request's `extensions`; empty where it is not asked for. As A1111 has it, the field wins
+    over the option."""
+    wanted = fields.restore_faces
+    if wanted is None:
+        wanted = bool((fields.override_settings or {}).get(FACES))
+    return {FACES: _options(FACE_OPTIONS, fields)} if wanted else {}
+
+
 def extension_fields(extensions: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """The other way round: A1111's fields of what an infotext says of both extensions."""
+    """The other way round: A1111's fields of what an infotext says of these extensions."""
     hires, refiner = extensions.get("hires_fix"), extensions.get("refiner")
     found: dict[str, Any] = {}
     if hires is not None:
@@ -76,6 +90,8 @@ def extension_fields(extensions: Mapping[str, Mapping[str, Any]]) -> dict[str, A
         found = {"enable_hr": True, **{theirs: hires[ours] for theirs, ours in table.items() if ours in hires}}
     if refiner is not None and "checkpoint" in refiner:
         found |= {f"refiner_{name}": refiner[name] for name in ("checkpoint", "switch_at") if name in refiner}
+    if FACES in extensions:
+        found["restore_faces"] = True
     return found
 
 

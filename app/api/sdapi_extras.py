@@ -12,7 +12,8 @@ from pydantic import BaseModel
 from app.api.encoded_picture import decoded_picture
 from app.extras import Extras, Given, encoded, words_of
 from app.schema.errors import InvalidField
-from app.schema.extras import ExtrasRequest, face_restoration_missing, parse_extras
+from app.schema.extras import ExtrasRequest, parse_extras
+from app.schema.faces import codeformer_refused
 
 
 class ExtrasFields(BaseModel):
@@ -71,17 +72,15 @@ def sdapi_extras_router(extras: Extras) -> APIRouter:
 
     @router.get("/face-restorers")
     def face_restorers() -> list[dict[str, Any]]:
-        """None is built in; see `face_restoration_missing`."""
-        return []
+        return [{"name": one.name, "cmd_dir": str(one.file.path.parent)} for one in extras.face_restorers()]
 
     return router
 
 
 def request_of(fields: ExtrasFields) -> ExtrasRequest:
-    """The request behind A1111's fields. Raises InvalidField by its name there, NotServedYet for faces."""
-    for name in ("gfpgan_visibility", "codeformer_visibility"):
-        if getattr(fields, name):
-            raise face_restoration_missing(name)
+    """The request behind A1111's fields. Raises InvalidField by its name there, NotServedYet for CodeFormer."""
+    if fields.codeformer_visibility:
+        raise codeformer_refused("codeformer_visibility")
     told = {name: value for name, value in fields.model_dump().items() if value is not None}
     if told.get("resize_mode", 0) not in (0, 1):
         raise InvalidField("resize_mode is 0 (by a factor) or 1 (to a size).", field="resize_mode")
@@ -102,6 +101,7 @@ _NAMES = {
     "upscaler_1": "upscaler_1",
     "upscaler_2": "upscaler_2",
     "extras_upscaler_2_visibility": "upscaler_2_visibility",
+    "gfpgan_visibility": "gfpgan_visibility",
 }
 
 
@@ -109,4 +109,5 @@ def _worked(extras: Extras, text: str, name: str, request: ExtrasRequest) -> tup
     """The results in base64, and what A1111 says of them as HTML."""
     worked = extras.work(Given(decoded_picture(text), name), request)
     files = [encoded(picture, worked.texts, worked.facts) for picture in worked.pictures]
-    return [base64.b64encode(file).decode() for file in files], f"<p>{escape(words_of(worked.facts))}</p>"
+    said = [words_of(worked.facts), *([worked.notice] if worked.notice else [])]
+    return [base64.b64encode(file).decode() for file in files], "".join(f"<p>{escape(text)}</p>" for text in said)

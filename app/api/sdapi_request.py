@@ -6,15 +6,14 @@ the request says everything.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from app.api.sdapi_extensions import EXTENSION_OPTIONS, Keep, hires_values, refiner_values
+from app.api.sdapi_extensions import EXTENSION_OPTIONS, Keep, face_values, hires_values, refiner_values
 from app.api.sdapi_scripts import always_on, chosen
 from app.schema.choices import AUTOMATIC
-from app.schema.errors import NotServedYet, UnknownSetting
+from app.schema.errors import UnknownSetting
 from app.schema.infotext import NO_MODELS, Models
 from app.schema.request import GenerationRequest, parse_request
 from app.schema.settings import ETAS, REQUEST_FIELDS, SettingValues, checked_value, request_values
@@ -99,7 +98,7 @@ def generation_request(
     """The request that the fields and the caller's settings come to; a picture among them is kept first.
 
     keep(data, field=...): stores the bytes of a picture and returns their hash. models: of the extensions' values.
-    Raises InvalidField and its kin for values, NotServedYet for what A1111 has and this version does not.
+    Raises InvalidField and its kin for values.
     """
     data = request_fields(fields, settings, models, "txt2img")
     if fields.firstphase_width and fields.firstphase_height:
@@ -109,7 +108,6 @@ def generation_request(
 
 def request_fields(fields: Txt2ImgFields, settings: SettingValues, models: Models, tab: str) -> dict[str, Any]:
     """The request's fields that txt2img and img2img share, unchecked. Raises as `generation_request` does."""
-    _refuse_unserved(fields)
     overrides = fields.override_settings or {}
     given = {option: value for option, value in overrides.items() if option not in EXTENSION_OPTIONS}
     settings = settings.model_copy(update={option: _overridden(option, value) for option, value in given.items()})
@@ -140,6 +138,7 @@ def request_fields(fields: Txt2ImgFields, settings: SettingValues, models: Model
         "ignore_network_tags": fields.disable_extra_networks,
         "extensions": {
             **refiner_values(fields),
+            **face_values(fields),
             **always_on(fields.alwayson_scripts, models),
             **chosen(fields.script_name, fields.script_args, models, tab),
         },
@@ -156,12 +155,3 @@ def _overridden(option: str, value: Any) -> Any:
         field="override_settings",
         hint=f"A request may override {', '.join((*REQUEST_FIELDS, *ETAS))}.",
     )
-
-
-def _refuse_unserved(fields: Txt2ImgFields) -> None:
-    wanted: Mapping[str, object] = {
-        "restore_faces": fields.restore_faces,
-    }
-    for name, value in wanted.items():
-        if value:
-            raise NotServedYet(f"The field '{name}' is not served yet.", field=name, hint="Leave it out.")

@@ -16,4 +16,5 @@ def folders_of(options: LaunchOptions) -> Folders:
         lora_dir=options.lora_dir,
         embeddings_dir=options.embeddings_dir,
         hypernetwork_dir=options.hypernetwork_dir,
+        gfpgan_dir=options.gfpgan_models_path,
     )

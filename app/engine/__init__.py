@@ -1,6 +1,7 @@
 """Who shares the next model call: rows in flight, the scheduler, the runner and the owner of all weights."""
 
 from app.engine.engine import BeforeGroup, Engine
+from app.engine.face_shelf import FaceShelf
 from app.engine.loader import Loader, Needs
 from app.engine.loading import Loading
 from app.engine.pipeline_manager import PipelineManager
@@ -14,6 +15,7 @@ from app.engine.upscaler_shelf import UpscalerShelf
 __all__ = [
     "BeforeGroup",
     "Engine",
+    "FaceShelf",
     "Loader",
     "Loading",
     "ModelChoice",

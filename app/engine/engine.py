@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from app.engine.face_shelf import FaceShelf
 from app.engine.loader import Tell
 from app.engine.pipeline_manager import PipelineManager
 from app.engine.preview_shelf import PreviewShelf
@@ -24,7 +25,7 @@ from app.engine.runner import NotFiniteUNet, Runner
 from app.engine.scheduler import Scheduler, Waiting
 from app.engine.upscaler_shelf import UpscalerShelf
 from app.models import SDXL, Captioner, LoadedModel, seamless, takes_guidance_scale
-from app.recipes import ChangeModel, ModelFacts, Recipe, Tools, Upscale
+from app.recipes import ChangeModel, ModelFacts, Recipe, RestoreFaces, Tools, Upscale
 from app.samplers import ModelSigmas
 from app.schema.errors import EaselError, UnexpectedFailure
 from app.schema.events import (
@@ -38,8 +39,9 @@ from app.schema.events import (
     RowFinished,
     RowPreviewed,
 )
+from app.schema.faces import NO_FACE_FOUND
 from app.schema.memory import ModelMemory
-from app.schema.request import FileIdentity, ImagePlan
+from app.schema.request import FaceFiles, FileIdentity, ImagePlan
 
 logger = logging.getLogger(__name__)
 
@@ -54,8 +56,8 @@ class Engine:
     """Carries out the effects of all rows in flight on the models of one device.
 
     make_recipe: from a plan to its generator of effects. before_group: is told (job, image, effects done) of each row
-    before the group runs, so that a death of the process can be laid at the right door. upscalers: None keeps those on
-    the CPU. previews: None shows the linear map. facts: infotext entries of every picture, from the flags.
+    before the group runs, so that a death of the process can be laid at the right door. upscalers, faces: None keeps
+    those on the CPU. previews: None shows the linear map. facts: infotext entries of every picture, from the flags.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class Engine:
         scheduler: Scheduler,
         runner: Runner,
         upscalers: UpscalerShelf | None = None,
+        faces: FaceShelf | None = None,
         previews: PreviewShelf | None = None,
         before_group: BeforeGroup = lambda rows: None,
         facts: tuple[tuple[str, str], ...] = (),
@@ -76,6 +79,7 @@ class Engine:
         self._scheduler = scheduler
         self._runner = runner
         self._upscalers = upscalers or UpscalerShelf(torch.device("cpu"))
+        self._faces = faces or FaceShelf(torch.device("cpu"))
         self._previews = previews or PreviewShelf(torch.device("cpu"))
         self._previews_from = -math.inf
         self._before_group = before_group
@@ -137,6 +141,7 @@ class Engine:
         """Frees the device for a training; no picture is in flight. The next one brings its model back."""
         self._captioner = None
         self._upscalers.clear()
+        self._faces.clear()
         self._previews.clear()
         self._pipelines.lend()
 
@@ -150,9 +155,15 @@ class Engine:
         tell: Callable[[int, int], None],
     ) -> Image.Image:
         """An RGB picture that belongs to no row, at width x height. tell: as in `UpscalerShelf.enlarged`, may raise."""
-        pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)
-        larger = self._upscalers.enlarged(pixels, upscaler, file, width, height, tell)
-        return Image.fromarray(larger.permute(1, 2, 0).contiguous().numpy())
+        return _image(self._upscalers.enlarged(_pixels(picture), upscaler, file, width, height, tell))
+
+    def faces_restored(
+        self, picture: Image.Image, files: FaceFiles, visibility: float, tell: Callable[[int, int], None]
+    ) -> tuple[Image.Image, int]:
+        """An RGB picture that belongs to no row with its faces restored, and how many there were. tell: as in
+        `FaceShelf.restored`, may raise."""
+        restored, faces = self._faces.restored(_pixels(picture), files, visibility, tell)
+        return _image(restored), faces
 
     def captioned(self, picture: Image.Image, folder: Path) -> str:
         """What an RGB picture shows. The captioner stays until the next picture is drawn. Raises BrokenModelFile."""
@@ -179,6 +190,7 @@ class Engine:
         """Drops all rows and gives the memory back."""
         self._drop(list(self._rows.values()))
         self._upscalers.clear()
+        self._faces.clear()
         self._previews.clear()
         self._pipelines.release()
 
@@ -248,6 +260,8 @@ class Engine:
             return _each(group, lambda row: row.answer(facts))
         if isinstance(group[0].effect, Upscale):
             return _each(group, self._upscale)
+        if isinstance(group[0].effect, RestoreFaces):
+            return _each(group, self._restore_faces)
         effects = [row.effect for row in group if row.effect is not None]
         try:
             with _tiled(model, group[0].plan.resolved.request.tiling):
@@ -263,6 +277,19 @@ class Engine:
     def _upscale(self, row: Row) -> None:
         """Answers with the larger picture; whoever watches is told how far it is."""
         assert isinstance(row.effect, Upscale)
+        row.answer(self._upscalers.enlarged(*row.effect, tell=self._tell_parts(row, "Upscaling", "tiles")))
+
+    def _restore_faces(self, row: Row) -> None:
+        """Answers with the picture and its restored faces; its owner is told where there are none."""
+        assert isinstance(row.effect, RestoreFaces)
+        tell = self._tell_parts(row, "Restoring faces", "faces")
+        restored, faces = self._faces.restored(*row.effect, tell=tell)
+        if not faces:
+            row.notices["no_face"] = NO_FACE_FOUND
+        row.answer(restored)
+
+    def _tell_parts(self, row: Row, doing: str, parts: str) -> Callable[[int, int], None]:
+        """Hands on how many parts of a work on a picture are done, at most ten times a second."""
         told = -math.inf
 
         def tell(done: int, total: int) -> None:
@@ -270,10 +297,9 @@ class Engine:
             now = self._clock()
             if total > 1 and (now - told >= LOADING_INTERVAL or done == total):
                 told = now
-                words = f"Upscaling: {done} of {total} tiles"
-                self._listener(ModelLoading((row.plan.job,), words))
+                self._listener(ModelLoading((row.plan.job,), f"{doing}: {done} of {total} {parts}"))
 
-        row.answer(self._upscalers.enlarged(*row.effect, tell=tell))
+        return tell
 
     def _run_one_by_one(self, group: Sequence[Row], model: LoadedModel) -> dict[Row, Exception]:
         """After a group has failed: only the rows at fault fail."""
@@ -439,6 +465,16 @@ def _tiled(model: LoadedModel, tiling: bool) -> Iterator[None]:
     finally:
         if undo is not None:
             undo()
+
+
+def _pixels(picture: Image.Image) -> torch.Tensor:
+    """[3, H, W] uint8 of an RGB picture."""
+    return torch.from_numpy(np.array(picture)).permute(2, 0, 1)
+
+
+def _image(pixels: torch.Tensor) -> Image.Image:
+    """An RGB picture of [3, H, W] uint8."""
+    return Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy())
 
 
 def _rgb(pixels: torch.Tensor) -> tuple[int, int, bytes]:

@@ -22,6 +22,7 @@ from app.recipes import (
     ModelFacts,
     Picture,
     Recipe,
+    RestoreFaces,
     Skip,
     Tools,
     Upscale,
@@ -36,6 +37,7 @@ _NEEDS: Mapping[type, tuple[PartName, ...]] = {
     EncodeImage: ("vae",),
     Decode: ("vae",),
     Upscale: (),
+    RestoreFaces: (),
     ChangeModel: (),
 }
 """Of an effect that is not here, nothing is known: all parts are brought."""
@@ -150,6 +152,8 @@ class Row:
             return ("decode", tuple(effect.latent.shape))
         if isinstance(effect, Upscale):
             return ("upscale", tuple(effect.pixels.shape), *effect[1:])
+        if isinstance(effect, RestoreFaces):
+            return ("restore faces", tuple(effect.pixels.shape), effect.files, effect.visibility)
         if isinstance(effect, ChangeModel):
             return ("change model",)
         return None

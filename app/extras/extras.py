@@ -1,6 +1,6 @@
 """Extras: runs over one picture or many, stored before they are answered, one picture after the other.
 
-Enlarging is the engine's; everything else happens on a thread of its own. Knows no page and no HTTP.
+Enlarging and restoring faces are the engine's; all else happens on a thread of its own. Knows no page and no HTTP.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,14 +17,29 @@ from PIL import Image
 
 from app.extras.enlarging import enlarged
 from app.extras.records import ExtrasRecords, ExtrasRun, Failure, Made, Source, begun_now
+from app.extras.restoring import restored
 from app.extras.saving import Places, Texts, encoded, texts_of, words_of
 from app.extras.sizes import PostprocessingFacts, Size, enlarged_size, facts_of
 from app.extras.training_pictures import training_pictures
-from app.files import Blobs, Encoding, Folders, ModelLibrary, captioner_of, find_upscaler, open_picture, upscalers
-from app.jobs import Jobs, identity_of
+from app.files import (
+    Blobs,
+    Encoding,
+    Folders,
+    ModelLibrary,
+    NamedFaceRestorer,
+    captioner_of,
+    face_restoration_lacks,
+    face_restorers,
+    find_upscaler,
+    open_picture,
+    upscalers,
+)
+from app.jobs import Jobs, face_files_of, identity_of
 from app.schema.choices import BUILT_IN, Choices
 from app.schema.errors import EaselError, InvalidField, JobNotFound, NotServedYet, PictureNotFound
 from app.schema.extras import ExtrasRequest
+from app.schema.faces import GFPGAN, NO_FACE_FOUND
+from app.schema.request import FaceFiles
 from app.schema.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -31,7 +47,8 @@ logger = logging.getLogger(__name__)
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".gif", ".bmp")
 MOST_SOURCES = 10_000
 MOST_DEATHS = 3
-Tell = Callable[[int, int], None]
+Tell = Callable[[str, str, int, int], None]
+"""Is told what goes on ('Upscaling'), of what ('tiles'), how many are done, and how many there are."""
 
 
 class Given(NamedTuple):
@@ -42,12 +59,14 @@ class Given(NamedTuple):
 
 
 class Worked(NamedTuple):
-    """What became of one picture. captions: one for each result, none where none were asked for."""
+    """What became of one picture. captions: one for each result, none where none were asked for. notice: for people,
+    "" where all went as it was wished."""
 
     pictures: list[Image.Image]
     facts: PostprocessingFacts
     texts: Texts
     captions: list[str]
+    notice: str = ""
 
 
 class Stopped(Exception):
@@ -99,28 +118,56 @@ class Extras:
         """Names of those that may be chosen."""
         return [one.name for one in upscalers(self._library, self._choices.upscalers)]
 
-    def work(self, given: Given, request: ExtrasRequest, tell: Tell = lambda done, total: None) -> Worked:
-        """One picture, now, nothing stored or saved. Raises InvalidImage, InvalidField, UnknownChoice and what the
-        upscaler deserves."""
+    def face_restorers(self) -> list[NamedFaceRestorer]:
+        """Those whose files are there."""
+        return face_restorers(self._library)
+
+    def face_restoration_lacks(self) -> str:
+        """What has to be put where before faces can be restored, "" where nothing is lacking."""
+        return face_restoration_lacks(self._library)
+
+    def work(self, given: Given, request: ExtrasRequest, tell: Tell = lambda doing, parts, done, total: None) -> Worked:
+        """One picture, now, nothing stored or saved. Raises InvalidImage, InvalidField, UnknownChoice, NotServedYet for
+        faces without the files that restore them, and what the models deserve."""
         picture = open_picture(given.data, field="image")
         self._require_captioners(request)
         if request.enlarges:
             enlarged_size(picture.size, request)  # refused before the engine is asked
+        face_files = self._face_files(request)
 
         def upscale(colours: Image.Image, name: str, size: Size) -> Image.Image:
             found = find_upscaler(self._library, name, self._choices.upscalers)
             file = identity_of(found.file) if found.file else None
-            return self._jobs.ask(lambda engine: engine.enlarged(colours, found.name, file, *size, told)).result()
+            return self._jobs.ask(
+                lambda engine: engine.enlarged(colours, found.name, file, *size, partial(told, "Upscaling", "tiles"))
+            ).result()
 
-        def told(done: int, total: int) -> None:
+        def restore(colours: Image.Image, visibility: float) -> tuple[Image.Image, int]:
+            assert face_files is not None
+            return self._jobs.ask(
+                lambda engine: engine.faces_restored(
+                    colours, face_files, visibility, partial(told, "Restoring faces", "faces")
+                )
+            ).result()
+
+        def told(doing: str, parts: str, done: int, total: int) -> None:
             if self._closing:
                 raise CancelledError
-            tell(done, total)
+            tell(doing, parts, done, total)
 
         larger = enlarged(picture, request, upscale)
+        notice = ""
+        if face_files is not None:
+            larger, faces = restored(larger, request, restore)
+            notice = "" if faces else NO_FACE_FOUND
         made = training_pictures(larger, request)
         captions = [self._caption(one) for one in made] if request.captions else []
-        return Worked(made, facts_of(picture.size, request), texts_of(given.data), captions)
+        return Worked(made, facts_of(picture.size, request), texts_of(given.data), captions, notice)
+
+    def _face_files(self, request: ExtrasRequest) -> FaceFiles | None:
+        if request.gfpgan_visibility <= 0:
+            return None
+        return face_files_of(self._library, GFPGAN, "gfpgan_visibility")[1]
 
     def _caption(self, picture: Image.Image) -> str:
         folder = captioner_of(self._models)
@@ -135,12 +182,14 @@ class Extras:
     def submit(self, sources: Sequence[Source], request: ExtrasRequest, owner: str, folder: str = "") -> ExtrasRun:
         """A run over stored pictures; it is on the disk when this returns.
 
-        Raises InvalidField without a picture or with too many, UnknownChoice, BlobNotFound, DiskFull, CannotWrite.
+        Raises InvalidField without a picture or with too many, UnknownChoice, NotServedYet, BlobNotFound, DiskFull,
+        CannotWrite.
         """
         if not 1 <= len(sources) <= MOST_SOURCES:
             text = "There is no picture to work on." if not sources else f"At most {MOST_SOURCES:,} pictures at once."
             raise InvalidField(text, field="pictures")
         self._require_captioners(request)
+        self._face_files(request)
         for name in (request.upscaler_1, request.upscaler_2):
             find_upscaler(self._library, name, self._choices.upscalers)
         for source in sources:
@@ -233,10 +282,10 @@ class Extras:
         source = run.sources[run.next]
         self._tell(run, 0.0, f"Working on {source.name}")
 
-        def tell(done: int, total: int) -> None:
+        def tell(doing: str, parts: str, done: int, total: int) -> None:
             if run.id in self._cancelled:
                 raise Stopped
-            self._tell(run, done / max(total, 1), f"Upscaling: {done} of {total} tiles" if total > 1 else "Upscaling")
+            self._tell(run, done / max(total, 1), f"{doing}: {done} of {total} {parts}" if total > 1 else doing)
 
         worked = self.work(Given(self._bytes(source), source.name), run.request, tell)
         values = self._settings.values()
@@ -246,7 +295,14 @@ class Extras:
         sizes = [picture.size for picture in worked.pictures]
         paths = self._places.free(run.folder, Path(source.name).stem or "picture", sizes, values)
         reserved = tuple(
-            Made(path=path, source=run.next, width=width, height=height, facts=words_of(worked.facts))
+            Made(
+                path=path,
+                source=run.next,
+                width=width,
+                height=height,
+                facts=words_of(worked.facts),
+                notice=worked.notice,
+            )
             for path, (width, height) in zip(paths, sizes, strict=True)
         )
         run = run.model_copy(update={"reserved": reserved})

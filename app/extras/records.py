@@ -38,7 +38,8 @@ class Source(BaseModel):
 
 
 class Made(BaseModel):
-    """One saved picture. path: relative to the data folder where it lies below it. source: number of its source."""
+    """One saved picture. path: relative to the data folder where it lies below it. source: number of its source.
+    facts: what was done, as the file says it. notice: for people, "" where all went as it was wished."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -47,6 +48,7 @@ class Made(BaseModel):
     width: int
     height: int
     facts: str = ""
+    notice: str = ""
 
 
 class Failure(BaseModel):

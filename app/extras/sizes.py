@@ -43,7 +43,12 @@ def cut_to_size(picture: Image.Image, request: ExtrasRequest) -> Image.Image:
 
 
 def facts_of(size: Size, request: ExtrasRequest) -> PostprocessingFacts:
-    """What A1111 writes of an enlargement, in its order."""
+    """What A1111 writes of an enlargement and of restored faces, in its order."""
+    share = round(request.gfpgan_visibility, 3)
+    return (*_enlarging_facts(size, request), *((("GFPGAN visibility", str(share)),) if share else ()))
+
+
+def _enlarging_facts(size: Size, request: ExtrasRequest) -> PostprocessingFacts:
     if not request.enlarges:
         return ()
     facts = []

@@ -6,6 +6,13 @@ from app.files.civitai import CivitaiInfo
 from app.files.download_records import Download
 from app.files.downloads import Downloads
 from app.files.encoding import FORMATS, Encoding, encode
+from app.files.face_restorers import (
+    NamedFaceRestorer,
+    face_restoration_lacks,
+    face_restorers,
+    find_face_detector,
+    find_face_restorer,
+)
 from app.files.folders import (
     CHECKPOINT,
     CONTROLNET,
@@ -81,6 +88,7 @@ __all__ = [
     "LoraFacts",
     "ModelFile",
     "ModelLibrary",
+    "NamedFaceRestorer",
     "NamedUpscaler",
     "Naming",
     "NetworkFacts",
@@ -107,6 +115,10 @@ __all__ = [
     "config_of",
     "conversion",
     "encode",
+    "face_restoration_lacks",
+    "face_restorers",
+    "find_face_detector",
+    "find_face_restorer",
     "find_upscaler",
     "open_picture",
     "preview_of",

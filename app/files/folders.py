@@ -78,11 +78,12 @@ class Folders:
         lora_dir: Places = None,
         embeddings_dir: Places = None,
         hypernetwork_dir: Places = None,
+        gfpgan_dir: PathLike | None = None,
         program_dir: PathLike = PROGRAM_DIR,
     ) -> Folders:
         """The folders that the flags name (a1111-facts 6.1 and 7); touches no disk.
 
-        ckpt_dir and vae_dir are read beside the conventional folder, the other three take its place. The program's
+        ckpt_dir and vae_dir are read beside the conventional folder, the others take its place. The program's
         own models/Stable-diffusion comes last and always: the built-in starter lies there.
         """
         program = _absolute(program_dir)
@@ -101,7 +102,7 @@ class Folders:
             hypernetworks=_distinct(*(_each(hypernetwork_dir) or (models / "hypernetworks",))),
             upscalers=tuple(models / name for name in _UPSCALER_FOLDERS),
             controlnets=(models / "ControlNet",),
-            face_restorers=(models / "GFPGAN", models / "Codeformer"),
+            face_restorers=(_absolute(gfpgan_dir) if gfpgan_dir else models / "GFPGAN", models / "Codeformer"),
             vae_approximations=(models / "VAE-approx", models / "VAE-taesd"),
             text_encoders=(models / "text_encoder", models / "text_encoders"),
             outputs=data / "outputs",
@@ -135,7 +136,15 @@ class Folders:
         Folders that a flag only adds for reading, and the program's own, are left alone: a misspelt or unmounted
         one must not be hidden by an empty folder. Raises CannotWrite naming the folder.
         """
-        firsts = (self.checkpoints, self.vaes, self.loras, self.embeddings, self.hypernetworks, self.upscalers)
+        firsts = (
+            self.checkpoints,
+            self.vaes,
+            self.loras,
+            self.embeddings,
+            self.hypernetworks,
+            self.upscalers,
+            self.face_restorers,
+        )
         for folder in (*(folders[0] for folders in firsts), self.outputs, self.log, self.state):
             try:
                 folder.mkdir(parents=True, exist_ok=True)

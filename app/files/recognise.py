@@ -9,11 +9,21 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Protocol
 
-from app.files.folders import CHECKPOINT, CONTROLNET, EMBEDDING, HYPERNETWORK, LORA, UPSCALER, VAE, VAE_APPROXIMATION
+from app.files.folders import (
+    CHECKPOINT,
+    CONTROLNET,
+    EMBEDDING,
+    FACE_RESTORER,
+    HYPERNETWORK,
+    LORA,
+    UPSCALER,
+    VAE,
+    VAE_APPROXIMATION,
+)
 from app.files.prediction import MODELSPEC_KEYS, V_MARKER, prediction_word
 
 # Raised whenever an answer of this file may change, so that remembered answers are asked for again.
-RECOGNITION_VERSION = 7
+RECOGNITION_VERSION = 8
 
 SD1 = "SD1"
 SD2 = "SD2"
@@ -45,7 +55,8 @@ class Recognised(NamedTuple):
 
     kind: a kind of `folders`, or 'unet', 'text encoder', 'unknown'. family: as named in `app.models.families`, "" when
     nothing tells. variant: 'inpaint' (9 channels), 'pix2pix' (8), 'depth', 'unclip', 'SSD-1B'; of a VAE 'taesd' or
-    'taesd encoder'; of a text encoder 'CLIP-L', 'OpenCLIP-H', 'OpenCLIP-G' or 'T5'; else "".
+    'taesd encoder'; of a text encoder 'CLIP-L', 'OpenCLIP-H', 'OpenCLIP-G' or 'T5'; of a face restorer 'GFPGAN',
+    'GFPGAN 1.0' (with layers that only its own program has) or 'CodeFormer'; else "".
     prediction: 'epsilon', 'v' or "" (not knowable from names and metadata). parts: of a checkpoint or U-Net, those
     that are inside ('unet', 'vae', 'text encoder', 'ema').
     """
@@ -68,7 +79,7 @@ def recognise(tensors: Tensors, metadata: Mapping[str, str]) -> Recognised:
         return _checkpoint(tensors, metadata)
     if lora:
         return Recognised(LORA, _lora_family(tensors, metadata))
-    for test in (_control, _vae, _diffusers_unet, _text_encoder, _hypernetwork, _embedding, _upscaler):
+    for test in (_control, _vae, _diffusers_unet, _text_encoder, _hypernetwork, _embedding, _upscaler, _face_restorer):
         found = test(tensors)
         if found is not None:
             return found
@@ -304,4 +315,13 @@ def _upscaler(tensors: Tensors) -> Recognised | None:
     old_esrgan = "model.0.weight" in tensors and _any(tensors, "model.1.sub.")
     if old_esrgan or ("conv_first.weight" in tensors and _any(tensors, *marks)):
         return Recognised(UPSCALER)
+    return None
+
+
+def _face_restorer(tensors: Tensors) -> Recognised | None:
+    names = {name.removeprefix("params_ema.").removeprefix("params.") for name in tensors}
+    if names >= {"toRGB.0.weight", "stylegan_decoder.style_mlp.1.weight"}:
+        return Recognised(FACE_RESTORER, "", "GFPGAN" if "conv_body_first.weight" in names else "GFPGAN 1.0")
+    if names >= {"position_emb", "quantize.embedding.weight"}:
+        return Recognised(FACE_RESTORER, "", "CodeFormer")
     return None

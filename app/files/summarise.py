@@ -30,13 +30,14 @@ from app.files.pickles import read_pickle
 from app.files.picture_embedding import embedding_in
 from app.files.recognise import FLUX, SD1, SD2, SD3, SDXL, SDXL_REFINER, TEXT_ENCODER, UNET, UNKNOWN, recognise
 from app.schema.errors import BrokenModelFile, EaselError, ModelNotFound, UnsupportedModel
+from app.schema.faces import NO_CODEFORMER
 
 # `Summary.content` of what could not be read this time; it may be readable the next time, unchanged.
 UNREADABLE = "UNREADABLE"
 _LONGEST_VALUE = 1000
 _LARGEST_CONFIG = 1_000_000
 # Formats with tensors of their own naming that only the code which runs them can judge.
-_ANY_CONTENT = (UPSCALER, CONTROLNET, FACE_RESTORER, VAE_APPROXIMATION)
+_ANY_CONTENT = (UPSCALER, CONTROLNET, VAE_APPROXIMATION)
 
 _WORDS = {
     CHECKPOINT: ("a checkpoint", "models/Stable-diffusion"),
@@ -46,6 +47,7 @@ _WORDS = {
     HYPERNETWORK: ("a hypernetwork", "models/hypernetworks"),
     UPSCALER: ("an upscaler", "models/ESRGAN"),
     CONTROLNET: ("a ControlNet", "models/ControlNet"),
+    FACE_RESTORER: ("a face restorer", "models/GFPGAN"),
     VAE_APPROXIMATION: ("an approximate VAE for previews", "models/VAE-approx"),
     TEXT_ENCODER: ("a text encoder alone", "models/text_encoder"),
 }
@@ -208,6 +210,11 @@ def problem_in(kind: str, summary: Summary) -> Problem | None:
             text = f"It is a text encoder alone{which}, not {_WORDS[kind][0]}: it belongs in models/text_encoder."
             return Problem(UnsupportedModel.code, text)
         return Problem(UnsupportedModel.code, f"It holds nothing that is known of {_WORDS[kind][0]}.")
+    if kind == FACE_RESTORER and summary.variant == "CodeFormer":
+        return Problem(UnsupportedModel.code, NO_CODEFORMER)
+    if kind == FACE_RESTORER and summary.variant == "GFPGAN 1.0":
+        text = "It is GFPGAN's first version, which is not read; versions 1.2, 1.3 and 1.4 are."
+        return Problem(UnsupportedModel.code, text)
     if kind == VAE and summary.variant == "taesd encoder":
         text = "It is the encoder of a TAESD alone: pictures need its decoder (taesd_decoder)."
         return Problem(UnsupportedModel.code, text)

@@ -2,6 +2,7 @@
 
 from app.jobs.bus import Bus, Told
 from app.jobs.engine import BeforeGroup, Engine, MakeEngine
+from app.jobs.faces import face_files_of
 from app.jobs.hashing import AddHashes, HashAhead
 from app.jobs.inflight import Inflight
 from app.jobs.job import Job
@@ -59,6 +60,7 @@ __all__ = [
     "Worker",
     "Writer",
     "answers_to",
+    "face_files_of",
     "identity_of",
     "lookups_of",
     "network_with_hash",

@@ -10,7 +10,7 @@ from PIL.Image import Image
 
 from app.schema.events import RowEvent
 from app.schema.memory import ModelMemory
-from app.schema.request import FileIdentity, ImagePlan
+from app.schema.request import FaceFiles, FileIdentity, ImagePlan
 
 BeforeGroup = Callable[[list[tuple[str, int, int]]], None]
 """Told (job, image, effects done) of the rows that run next."""
@@ -92,6 +92,16 @@ class Engine(Protocol):
         """An RGB picture at width x height by an upscaler. file: of its network, None for those without one.
 
         tell: is told tiles done and in all, and may raise to end the work. Raises what the upscaler deserves.
+        """
+        ...
+
+    def faces_restored(
+        self, picture: Image, files: FaceFiles, visibility: float, tell: Callable[[int, int], None]
+    ) -> tuple[Image, int]:
+        """An RGB picture with its faces restored, and how many there were; without any the same picture.
+
+        visibility: 0 to 1, how much of the new faces shows. tell: is told faces done and in all, and may raise to end
+        the work. Raises what the files deserve.
         """
         ...
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 
 from pydantic import BaseModel, JsonValue, ValidationError
 
-from app.files import CHECKPOINT, VAE, ModelFile, ModelLibrary, NamedUpscaler, find_upscaler
+from app.files import CHECKPOINT, VAE, ModelFile, ModelLibrary, NamedUpscaler, find_face_restorer, find_upscaler
 from app.hooks import NetworkKind, Part
+from app.jobs.faces import face_files_of
 from app.jobs.networks import networks_of
 from app.jobs.text_encoders import lenders_of
 from app.language import Reading, Style, Timing, Tokenizer, final_prompts, plan_texts
@@ -30,7 +31,7 @@ from app.schema.control import controls_of
 from app.schema.errors import EaselError, InvalidField, ModelNotFound, UnknownChoice
 from app.schema.expansion import PartPlan
 from app.schema.infotext import Models
-from app.schema.request import MOST_IMAGES, FileIdentity, GenerationRequest, ResolvedRequest, parse_request
+from app.schema.request import MOST_IMAGES, FaceFiles, FileIdentity, GenerationRequest, ResolvedRequest, parse_request
 
 FurtherPass = Callable[[GenerationRequest], GenerationRequest | None]
 """From a resolved request to what a further pass of its picture asks for, None for no such pass."""
@@ -118,6 +119,7 @@ class Resolver:
             networks=networks.uses,
             missing_networks=networks.missing,
             upscalers=self._upscalers(resolved),
+            face_restorers=self._face_restorers(resolved),
             passes=self._passes(resolved),
         )
 
@@ -146,6 +148,8 @@ class Resolver:
                 final[name] = self.library.find(value, CHECKPOINT).title
             elif control.choices == "upscalers":
                 final[name] = self._upscaler(value, latent=True).name
+            elif control.choices == "face_restorers":
+                final[name] = find_face_restorer(self.library, value, name).name
             elif control.holds == "picture":
                 self.require_picture(value, name)
             elif control.holds in ("prompt", "negative_prompt"):
@@ -165,6 +169,17 @@ class Resolver:
             named |= {getattr(whole, field) for field in _fields_of(model, "upscalers")}
         found = [self._upscaler(name, latent=True) for name in sorted(named)]
         return {one.name: identity_of(one.file) for one in found if one.file is not None}
+
+    def _face_restorers(self, request: GenerationRequest) -> dict[str, FaceFiles]:
+        """The files of the face restorers that extensions name."""
+        found = {}
+        for name, values in request.extensions.items():
+            whole = self.extensions[name].model_validate(values)
+            for choice in _fields_of(self.extensions[name], "face_restorers"):
+                with _naming(name):
+                    wanted = getattr(whole, choice)
+                    _, found[wanted] = face_files_of(self.library, wanted, choice)
+        return found
 
     def _passes(self, request: GenerationRequest) -> dict[str, ResolvedRequest]:
         """What the extensions' further passes ask for; a pass does not name the extension that makes it."""

@@ -49,7 +49,16 @@ def make_engine(
     """
     # Late on purpose: the page answers before torch is imported.
     from app.engine import Engine as TorchEngine  # noqa: PLC0415
-    from app.engine import Loading, PipelineManager, PreviewShelf, Runner, Scheduler, Tier, UpscalerShelf  # noqa: PLC0415
+    from app.engine import (  # noqa: PLC0415
+        FaceShelf,
+        Loading,
+        PipelineManager,
+        PreviewShelf,
+        Runner,
+        Scheduler,
+        Tier,
+        UpscalerShelf,
+    )
     from app.language import Tokenizer  # noqa: PLC0415
     from app.models import choose_device, eight_bit_format, host_memory, memory_of  # noqa: PLC0415
     from app.networks import NetworkSet  # noqa: PLC0415
@@ -97,6 +106,7 @@ def make_engine(
         scheduler=Scheduler(),
         runner=Runner(tokenizer, pipelines.offload),
         upscalers=UpscalerShelf(device, pipelines.offload, brought=upscalers_of(extensions.registry)),
+        faces=FaceShelf(device, pipelines.offload),
         previews=PreviewShelf(device, preview_decoders),
         before_group=before_group,
         facts=(("FP8 weight", "Enable"),) if options.unet_in_fp8 else (),

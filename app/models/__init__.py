@@ -8,6 +8,8 @@ from app.models.captioner import Captioner
 from app.models.checkpoint_file import OpenFiles, Source
 from app.models.device import choose_device, host_memory, is_out_of_memory, memory_of
 from app.models.eight_bit import computes_in, eight_bit_format, store_in_eight_bits
+from app.models.face_detector import Face, FaceDetector, YuNet
+from app.models.face_restorer import FaceRestorer, load_face_restorer, with_faces_restored
 from app.models.families import FAMILIES, SD1, SD2, SDXL, SDXL_REFINER, Family, PredictionType, TextEncoderFacts
 from app.models.file_facts import CONFIG_KEY, V_MARKER, ZERO_TERMINAL_SNR_MARKER, describe
 from app.models.guidance_scale import USUAL_SCALE, guidance_embedding, takes_guidance_scale
@@ -42,6 +44,9 @@ __all__ = [
     "Captioner",
     "EncodedText",
     "Entry",
+    "Face",
+    "FaceDetector",
+    "FaceRestorer",
     "Family",
     "FileUpscaler",
     "LoadedModel",
@@ -60,6 +65,7 @@ __all__ = [
     "TokenVectors",
     "Upscaler",
     "Vae",
+    "YuNet",
     "alphas_cumprod",
     "charged",
     "choose_attention",
@@ -76,6 +82,7 @@ __all__ = [
     "host_memory",
     "is_out_of_memory",
     "load_checkpoint",
+    "load_face_restorer",
     "load_tiny_decoder",
     "load_upscaler",
     "load_vae",
@@ -94,6 +101,7 @@ __all__ = [
     "thumbnail",
     "tiny_decoder_for",
     "use_attention",
+    "with_faces_restored",
     "write_checkpoint",
     "write_single_file",
     "write_tensors",

@@ -25,7 +25,7 @@ def spandrel() -> Any:
         return sys.modules["spandrel"]
     if importlib.util.find_spec("spandrel") is None:
         raise NotServedYet(
-            "Upscaler files are read by the package spandrel, which is not installed.",
+            "Files of upscalers and of GFPGAN are read by the package spandrel, which is not installed.",
             field="upscaler",
             hint="Run: pip install --no-deps spandrel==0.4.2 einops==0.8.2 (never without --no-deps: its torchvision "
             "breaks other packages). Lanczos, Nearest and the latent upscalers work without it.",

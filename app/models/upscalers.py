@@ -15,13 +15,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from app.files import read_pickle
-from app.models.checkpoint_file import open_weights
 from app.models.device import is_out_of_memory
-from app.models.pickled_weights import PickledWeights
+from app.models.spandrel_file import spandrel_network
 from app.models.spandrel_import import spandrel
 from app.models.tiles import in_tiles
-from app.schema.errors import BrokenModelFile, NotFiniteResult, OutOfMemory, UnsupportedModel
+from app.schema.errors import NotFiniteResult, OutOfMemory, UnsupportedModel
 
 TILE, OVERLAP = 192, 8
 """A1111's tiles, in pixels of the smaller picture."""
@@ -29,9 +27,6 @@ SMALLEST_TILE = 32
 MOST_RUNS = 3
 """How often one upscaler is put on a picture before Lanczos does the rest, as in A1111."""
 MULTIPLE = 8
-_WRAPPINGS = ("model_state_dict", "params_ema", "params-ema", "params", "model", "net")
-"""Under which key training programs put the weights, the best first (spandrel looks in this order, too)."""
-_PREFIXES = ("module.", "netG.")
 
 Tell = Callable[[int, int], None]
 """Is told tiles done and tiles in all."""
@@ -120,24 +115,15 @@ def load_upscaler(path: str | Path, device: torch.device) -> FileUpscaler:
     """The network of a file, in float32. Raises ModelNotFound, BrokenModelFile, UnsafeModelFile; UnsupportedModel for
     one that is no upscaler; NotServedYet where spandrel is not installed."""
     path = Path(path)
-    library = spandrel()
-    state = _state(path)
-    try:
-        descriptor = library.ModelLoader(device).load_from_state_dict(state)
-    except library.UnsupportedModelError as error:
-        raise UnsupportedModel(
-            f"{path.name} is no upscaler of a kind that is known.",
-            field="upscaler",
-            hint="ESRGAN, Real-ESRGAN, SwinIR, DAT, HAT, SCUNet and their kin are read.",
-        ) from error
-    except (RuntimeError, KeyError, ValueError, IndexError, AssertionError) as error:
-        raise BrokenModelFile(
-            f"{path.name} looks like an upscaler, but its weights do not fit together.", hint="Fetch it again."
-        ) from error
-    if not isinstance(descriptor, library.ImageModelDescriptor) or descriptor.purpose == "FaceSR":
+    unknown = UnsupportedModel(
+        f"{path.name} is no upscaler of a kind that is known.",
+        field="upscaler",
+        hint="ESRGAN, Real-ESRGAN, SwinIR, DAT, HAT, SCUNet and their kin are read.",
+    )
+    descriptor = spandrel_network(path, device, "an upscaler", unknown)
+    if not isinstance(descriptor, spandrel().ImageModelDescriptor) or descriptor.purpose == "FaceSR":
         raise UnsupportedModel(f"{path.name} does not make whole pictures larger.", field="upscaler")
-    descriptor.model.requires_grad_(False)
-    return FileUpscaler(descriptor.eval().float(), path.name)
+    return FileUpscaler(descriptor, path.name)
 
 
 def enlarged(
@@ -169,19 +155,3 @@ def resized(pixels: Tensor, width: int, height: int, resampling: Image.Resamplin
     picture = Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy())
     picture = picture.resize((max(width, 1), max(height, 1)), resampling)
     return torch.from_numpy(np.array(picture)).permute(2, 0, 1)
-
-
-def _state(path: Path) -> dict[str, Tensor]:
-    """The weights as their network names them, without what training programs put around them."""
-    weights = open_weights(path)
-    names = {name: name for name in weights.shapes}
-    tree = read_pickle(path).tree if isinstance(weights, PickledWeights) else {}
-    if isinstance(tree, dict) and "state_dict" not in tree:
-        wrapping = next((key for key in _WRAPPINGS if isinstance(tree.get(key), dict)), None)
-        if wrapping is not None:
-            start = f"{wrapping}."
-            names = {name.removeprefix(start): name for name in names if name.startswith(start)}
-    for prefix in _PREFIXES:
-        if all(name.startswith(prefix) for name in names):
-            names = {name.removeprefix(prefix): stored for name, stored in names.items()}
-    return {name: weights.tensor(stored).clone() for name, stored in names.items()}

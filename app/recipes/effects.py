@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from app.language import TextUnit
     from app.models import Family
     from app.samplers import ModelSigmas
-    from app.schema.request import FileIdentity, GenerationRequest, ResolvedRequest
+    from app.schema.request import FaceFiles, FileIdentity, GenerationRequest, ResolvedRequest
 
 
 class EncodeText(NamedTuple):
@@ -109,13 +109,24 @@ class Upscale(NamedTuple):
     height: int
 
 
+class RestoreFaces(NamedTuple):
+    """Draws the faces of a picture anew. pixels: [3, H, W] uint8. visibility: 0 to 1, how much of the new faces shows.
+
+    Answer: [3, H, W] uint8 on the CPU; the same pixels where there is no face, of which the user is told.
+    """
+
+    pixels: Tensor
+    files: FaceFiles
+    visibility: float
+
+
 class ChangeModel(NamedTuple):
     """From now on the effects are carried out on the model and networks of this request. Answer: its ModelFacts."""
 
     resolved: ResolvedRequest
 
 
-Effect = EncodeText | EncodeImage | Evaluate | Decode | Upscale | ChangeModel
+Effect = EncodeText | EncodeImage | Evaluate | Decode | Upscale | RestoreFaces | ChangeModel
 
 
 class Skip(Exception):

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app.schema.choices import NO_UPSCALER
 from app.schema.control import Control
-from app.schema.errors import EaselError, InvalidField, NotServedYet
+from app.schema.errors import InvalidField
 
 Share = Field(ge=0, le=1)
 Side = Field(ge=1, le=16384)
@@ -17,7 +17,8 @@ Captioner = Literal["Deepbooru", "BLIP"]
 
 
 class ExtrasRequest(BaseModel):
-    """Sides and areas in pixels. The helpers for training pictures follow the enlargement, in the order of the fields.
+    """Sides and areas in pixels. Faces are restored after the enlargement, as A1111 orders them; the helpers for
+    training pictures follow, in the order of the fields.
 
     most_side: of the result of 'by', 0 for no limit. crop: 'to' covers the size and is cut to it. split: a picture
     whose shorter proportion to the target is at most the threshold is cut into parts that overlap. autosized: cut
@@ -35,6 +36,9 @@ class ExtrasRequest(BaseModel):
     upscaler_1: Annotated[str, Control("Upscaler 1", choices="upscalers")] = NO_UPSCALER
     upscaler_2: Annotated[str, Control("Upscaler 2", choices="upscalers")] = NO_UPSCALER
     upscaler_2_visibility: Annotated[float, Share, Control("Upscaler 2 visibility", "", 0, 1, 0.001)] = 0.0
+    gfpgan_visibility: Annotated[
+        float, Share, Control("GFPGAN visibility", "how much of the restored faces shows; 0: off", 0, 1, 0.001)
+    ] = 0.0
     target_width: Annotated[int, Side, Control("Width of the parts", "", 64, 2048, 8)] = 512
     target_height: Annotated[int, Side, Control("Height of the parts", "", 64, 2048, 8)] = 512
     split: Annotated[bool, Control("Split oversized images")] = False
@@ -76,14 +80,3 @@ def parse_extras(values: dict[str, Any]) -> ExtrasRequest:
         name = ".".join(str(part) for part in first["loc"]) or None
         text = first["msg"]
         raise InvalidField(f"{name}: {text[:1].lower()}{text[1:]}.", field=name) from None
-
-
-NO_FACES = (
-    "Face restoration is not built in: GFPGAN needs a face detector, which this program does not have yet, and "
-    "CodeFormer's licence allows no commercial use."
-)
-
-
-def face_restoration_missing(field: str) -> EaselError:
-    """Says why faces are not restored, whatever files there are."""
-    return NotServedYet(NO_FACES, field=field, hint="Leave its visibility at 0.")

@@ -87,6 +87,9 @@ class LaunchOptions(BaseModel):
     hypernetwork_dir: Annotated[
         Places, Flag("folder of hypernetworks; may be given again [models/hypernetworks]", "FOLDER")
     ] = ()
+    gfpgan_models_path: Annotated[
+        Path | None, Flag("folder of GFPGAN's file and the face detector's [models/GFPGAN]", "FOLDER")
+    ] = None
     styles_file: Annotated[
         Places,
         Flag("table of styles; may be given again, with * and ? in its name [styles.csv]", "FILE"),
@@ -142,7 +145,7 @@ class LaunchOptions(BaseModel):
             read_logins(text.get_secret_value())
         return text
 
-    @field_validator("data_dir", "models_dir", "gradio_auth_path")
+    @field_validator("data_dir", "models_dir", "gfpgan_models_path", "gradio_auth_path")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         return None if path is None else path.expanduser().absolute()
@@ -276,7 +279,7 @@ _NOT_YET = (
     _Line("--config", "leave it out: a checkpoint's architecture is read from the file itself", "value"),
     _Line("--lyco-dir-backcompat", "use --lora-dir, or models/LyCORIS", "value"),
     _Line("--esrgan-models-path --realesrgan-models-path --swinir-models-path --scunet-models-path", _FOLDER, "value"),
-    _Line("--ldsr-models-path --dat-models-path --gfpgan-models-path --codeformer-models-path", _FOLDER, "value"),
+    _Line("--ldsr-models-path --dat-models-path --codeformer-models-path", _FOLDER, "value"),
     _Line("--clip-models-path --bsrgan-models-path", _FOLDER, "value"),
     _Line("--textual-inversion-templates-dir --localizations-dir", "leave it out", "value"),
     _Line("--ui-config-file --ui-settings-file", _SETTINGS, "value"),

@@ -198,6 +198,15 @@ class FileIdentity(BaseModel):
     sha256: str | None = None
 
 
+class FaceFiles(BaseModel):
+    """What restores faces: the network that draws them anew, and the detector that finds them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    restorer: FileIdentity
+    detector: FileIdentity
+
+
 class NetworkUse(BaseModel):
     """One network that a prompt switches on, as it was when the job was submitted.
 
@@ -223,9 +232,9 @@ class ResolvedRequest(BaseModel):
     checkpoint_name: file stem, as written to the infotext. schedule_label: as printed ('Karras' for DPM++ 2M).
     text_encoders: files that lend the checkpoint the text encoders it lacks.
     networks: those that the prompts name, in order. missing_networks: names in tags that no file answers to.
-    upscalers: the files of those that the request names, by name. passes: what further passes of the picture ask for,
-    by the extension that makes them. parts: its pictures where an extension chooses them, and variants: the requests
-    that these are made by; both empty where they differ in nothing but their seeds.
+    upscalers, face_restorers: the files of those that the request names, by name. passes: what further passes of the
+    picture ask for, by the extension that makes them. parts: its pictures where an extension chooses them, and
+    variants: the requests that these are made by; both empty where they differ in nothing but their seeds.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -239,6 +248,7 @@ class ResolvedRequest(BaseModel):
     networks: tuple[NetworkUse, ...] = ()
     missing_networks: tuple[str, ...] = ()
     upscalers: dict[str, FileIdentity] = Field(default_factory=dict)
+    face_restorers: dict[str, FaceFiles] = Field(default_factory=dict)
     passes: dict[str, ResolvedRequest] = Field(default_factory=dict)
     parts: tuple[PartPlan, ...] = ()
     variants: tuple[ResolvedRequest, ...] = ()

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import gradio as gr
 from pydantic import BaseModel
 
-from app.files import upscalers
+from app.files import face_restorers, upscalers
 from app.schema.choices import LATENT_MODES, Choices
 from app.schema.control import Control, controls_of, menu_scripts, words_of
 from app.schema.infotext import Models
@@ -118,7 +118,7 @@ def wire_panels(form: Form, made: Mapping[str, Any], menus: ModelMenus, page: gr
         (panel.fields[field], panel.model.model_fields[field].default, control.choices)
         for panel in panels
         for field, control in _shown(panel.model)
-        if control.choices in ("checkpoints", "upscalers")
+        if control.choices in ("checkpoints", "upscalers", "face_restorers")
     ]
 
     def fill() -> Any:
@@ -189,6 +189,9 @@ def _files(menus: ModelMenus, choices: str, default: Any) -> list[tuple[str, str
         names = [upscaler.name for upscaler in upscalers(menus.library, menus.resolver.choices.upscalers)]
         latent = LATENT_MODES if default in LATENT_MODES else ()
         return [(name, name) for name in (*latent, *names)]
+    if choices == "face_restorers":
+        names = [restorer.name for restorer in face_restorers(menus.library)]
+        return [(name, name) for name in names or [default]]
     return [(default or "None", default or "None"), *menus.checkpoints()]
 
 

@@ -1,4 +1,4 @@
-"""The Extras tab: pictures made larger, cut and mirrored; script/extras.js brings it to life."""
+"""The Extras tab: pictures made larger, their faces restored, cut and mirrored; script/extras.js brings it to life."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ _GROUPS = {
     "upscalers": ("upscaler_1", "upscaler_2", "upscaler_2_visibility"),
     "by": ("factor", "most_side"),
     "to": ("width", "height", "crop"),
+    "faces": ("gfpgan_visibility",),
     "parts": ("target_width", "target_height"),
     "split": ("split", "split_threshold", "split_overlap"),
     "focal": ("focal_crop", "focal_entropy", "focal_edges"),
@@ -39,6 +40,9 @@ _GROUPS = {
     "flips": ("flips",),
     "captions": ("captions",),
 }
+
+
+_SLIDERS = ("upscaler_2_visibility", "gfpgan_visibility")
 
 
 def extras_layout() -> None:
@@ -69,6 +73,9 @@ def _field(name: str) -> str:
         options = "".join(f"<option>{escape(choice)}</option>" for choice in get_args(kind))
         return f'<label>{label}<select {known} class="easel-input">{options}</select></label>'
     known = f'{known} {_limits(control)} value="{info.default}"'
+    if name in _SLIDERS:
+        shown = f'<output for="{id}">{info.default:g}</output>'
+        return f'<label class="easel-slider"><span>{label}</span><input type="range" {known}>{shown}</label>'
     return f'<label>{label}<input type="number" {known} class="easel-input"></label>'
 
 

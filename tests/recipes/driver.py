@@ -18,6 +18,7 @@ from app.recipes import (
     ModelFacts,
     Picture,
     Recipe,
+    RestoreFaces,
     Tools,
     Upscale,
 )
@@ -117,6 +118,8 @@ class Driver:
             return torch.cat([cells, cells[:, :1]], dim=1)
         if isinstance(effect, Upscale):
             return torch.full((3, effect.height, effect.width), int(effect.pixels.float().mean()), dtype=torch.uint8)
+        if isinstance(effect, RestoreFaces):
+            return 255 - effect.pixels
         if isinstance(effect, ChangeModel):
             return self._facts()
         assert isinstance(effect, Decode)

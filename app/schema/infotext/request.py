@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 from app.schema.choices import find_sampler
 from app.schema.control import controls_of
 from app.schema.errors import EaselError, UnknownChoice
+from app.schema.faces import NO_CODEFORMER, means_codeformer
 from app.schema.infotext.files import find_checkpoint, find_vae
 from app.schema.infotext.keys import (
     A1111_DEFAULTS,
@@ -224,7 +225,9 @@ def _read_extensions(reading: _Reading, known: Mapping[str, Place], models: Mode
             keys = {field_name: control.infotext or "" for field_name, control in controls.items()}
             given |= {one: key for one, key in keys.items() if key in SHARED and key in reading.said}
         for field_name, key in list(given.items()):
-            if controls[field_name].choices == "checkpoints" and not _find_further(reading, key, lookups):
+            choices = controls[field_name].choices
+            missing = choices == "checkpoints" and not _find_further(reading, key, lookups)
+            if missing or (choices == "face_restorers" and _refuse_codeformer(reading, key)):
                 del given[field_name]
         values, wrong = checked(model, {field_name: reading.said[key] for field_name, key in given.items()})
         if values:
@@ -251,6 +254,15 @@ def _find_further(reading: _Reading, key: str, lookups: Lookups) -> bool:
     reading.use(key)
     reading.note(key, f"{key}: the checkpoint {wanted} is not here; it is left out.")
     return False
+
+
+def _refuse_codeformer(reading: _Reading, key: str) -> bool:
+    """Whether it is CodeFormer that is asked for; why it is left out is told then."""
+    if not means_codeformer(reading.said[key]):
+        return False
+    reading.use(key)
+    reading.note(key, NO_CODEFORMER)
+    return True
 
 
 def _extension_settings(reading: _Reading) -> dict[str, dict[str, Any]]:

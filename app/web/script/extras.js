@@ -61,7 +61,7 @@ easel.extras = (() => {
       const { field: name } = field.dataset;
       if (Array.isArray(request[name])) { if (field.checked) request[name].push(field.value); }
       else if (field.type === "checkbox") request[name] = field.checked;
-      else if (field.type === "number") request[name] = field.value === "" ? null : Number(field.value);
+      else if (["number", "range"].includes(field.type)) request[name] = field.value === "" ? null : Number(field.value);
       else request[name] = field.value;
     }
     return request;
@@ -130,7 +130,7 @@ easel.extras = (() => {
     const image = make("img", { src: picture.url, alt: label, width: picture.width, height: picture.height });
     image.style.setProperty("--picture-width", picture.width);
     all(".easel-stage")[0].replaceChildren(make("a", { href: picture.url, target: "_blank", rel: "noopener" }, image));
-    byId("html_info_extras").textContent = [`${label} (${picture.path})`, picture.info].filter(Boolean).join("\n");
+    byId("html_info_extras").textContent = [`${label} (${picture.path})`, picture.info, picture.notice].filter(Boolean).join("\n");
     byId("extras_download").href = picture.url;
     byId("extras_download").download = picture.name;
     layout();
@@ -188,6 +188,9 @@ easel.extras = (() => {
     else if (button.id === "extras_generate") generate();
     else if (button.id === "extras_interrupt") ask(`api/extras/${run.id}/cancel`, { method: "POST" }).catch((problem) => fail(problem.message));
   });
+  document.addEventListener("input", ({ target }) => {
+    if (target.type === "range" && target.closest("#extras")) target.closest("label").querySelector("output").value = Number(target.value);
+  });
   document.addEventListener("change", (event) => {
     if (event.target.id === "extras_file") open(event.target.files);
   });
@@ -222,6 +225,8 @@ easel.extras = (() => {
       const { upscalers, faces } = await ask("api/extras/upscalers");
       for (const menu of all("select[data-field^=upscaler_]")) menu.replaceChildren(...upscalers.map((name) => make("option", {}, name)));
       byId("extras_faces").textContent = faces;
+      byId("extras_faces").hidden = !faces;
+      byId("extras_gfpgan_visibility").disabled = Boolean(faces);
       const [last] = await ask("api/extras");
       if (last && ["waiting", "running"].includes(last.state)) follow(last);
     } catch (problem) { fail(problem.message); }
