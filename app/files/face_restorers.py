@@ -50,9 +50,10 @@ def find_face_restorer(library: ModelLibrary, name: str, field: str) -> NamedFac
         raise UnknownChoice(
             f"There is no face restorer called {name[:80]!r}.", field=field, hint=f"There is {', '.join(known)}."
         )
-    useless = "".join(f" {file.name}: {file.problem.text}" for file in library.list(FACE_RESTORER) if file.problem)
+    useless = [f"{file.name}: {file.problem.text}" for file in library.list(FACE_RESTORER) if file.problem]
+    why = f"none of the files can be used: {' '.join(useless)}" if useless else "its file is not there."
     raise NotServedYet(
-        f"Faces are restored by GFPGAN, and its file is not there.{useless}",
+        f"Faces are restored by GFPGAN, and {why}",
         field=field,
         hint=f"Put GFPGANv1.4.pth into {library.folders.face_restorers[0]}.",
     )

@@ -22,6 +22,7 @@ from app.schema.errors import DiskFull
 from app.schema.settings import FACTORY
 from tests.api.conftest import Gated, client_of
 from tests.api.serving import Server
+from tests.files.making import put_face_files
 from tests.jobs.fake_engine import picture
 from tests.jobs.workplace import Gate
 
@@ -165,6 +166,22 @@ def test_what_cannot_be_made_is_refused_with_a_code(client: TestClient) -> None:
     assert refusal(client, override_settings={"CLIP_stop_at_last_layers": "two"}) == (422, "invalid_field")
     assert refusal(client, prompt="fail") == (500, "not_finite")
     assert info(client)["seed"] == 1
+
+
+def test_faces_are_restored_where_the_field_or_the_option_says_so(client: TestClient, tmp_path: Path) -> None:
+    put_face_files(tmp_path / "0")
+    said = info(client, restore_faces=True)
+    assert (said["restore_faces"], said["face_restoration_model"]) == (True, "GFPGAN")
+    assert ", Seed: 1, Face restoration: GFPGAN, Size: 64x64," in said["infotexts"][0]
+    assert info(client, infotext=said["infotexts"][0])["restore_faces"]
+    assert info(client, override_settings={"face_restoration": True})["restore_faces"]
+    plain = info(client, restore_faces=False, override_settings={"face_restoration": True})
+    assert (plain["restore_faces"], plain["face_restoration_model"]) == (False, None)
+    assert "Face restoration" not in plain["infotexts"][0]
+    body = {**SMALL, "restore_faces": True, "override_settings": {"face_restoration_model": "CodeFormer"}}
+    answer = client.post("/sdapi/v1/txt2img", json=body)
+    assert answer.status_code == 501
+    assert "S-Lab License 1.0" in answer.json()["detail"]
 
 
 def test_an_error_reads_like_a1111s(client: TestClient) -> None:

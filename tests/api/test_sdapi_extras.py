@@ -16,6 +16,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from app.files import Encoding, encode, read_picture_info
+from tests.files.making import put_face_files
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "extras"
 RECORDED: list[dict[str, Any]] = json.loads((GOLDEN / "a1111.json").read_text())
@@ -90,7 +91,8 @@ def test_a_batch_is_answered_in_its_order(client: TestClient) -> None:
 @pytest.mark.parametrize(
     ("fields", "status", "words"),
     [
-        ({"gfpgan_visibility": 1}, 501, "GFPGAN needs a face detector"),
+        ({"gfpgan_visibility": 1}, 501, "Put GFPGANv1.4.pth into"),
+        ({"gfpgan_visibility": 1.5}, 422, "less than or equal to 1"),
         ({"codeformer_visibility": 0.5}, 501, "no commercial use"),
         ({"upscaler_1": "No such"}, 422, "There is no upscaler called 'No such'"),
         ({"upscaling_resize": 9, "upscaler_1": "Lanczos"}, 422, "less than or equal to 8"),
@@ -109,6 +111,48 @@ def test_what_cannot_be_done_is_said_in_words(
     answer = client.post("/sdapi/v1/extra-single-image", content=body, headers={"content-type": "application/json"})
     assert answer.status_code == status, answer.text
     assert words in answer.json()["detail"] or words in str(answer.json())
+
+
+def with_faces(client: TestClient, tmp_path: Path) -> TestClient:
+    """The same, with what restores faces in the server's folder."""
+    put_face_files(tmp_path / "0")
+    return client
+
+
+def test_faces_are_restored_after_the_enlargement(client: TestClient, tmp_path: Path) -> None:
+    grey = base64_of(encode(Image.new("RGBA", (16, 8), (100, 100, 100, 80))))
+    wish = {"gfpgan_visibility": 0.5, "upscaler_1": "Nearest", "upscaling_resize": 2}
+    answer = asked(with_faces(client, tmp_path), image=grey, **wish)
+    said = "Postprocess upscale by: 2.0, Postprocess upscaler: Nearest, GFPGAN visibility: 0.5"
+    assert answer["html_info"] == f"<p>{said}</p>"
+    picture = opened(answer["image"])
+    assert picture.info["postprocessing"] == said
+    assert picture.size == (32, 16)
+    assert picture.getpixel((5, 5)) == (177, 177, 177, 80)  # half way to white, as the fake engine restores
+
+
+def test_a_picture_without_a_face_comes_back_with_a_word_on_it(client: TestClient, tmp_path: Path) -> None:
+    black = encode(Image.new("RGB", (16, 8)))
+    answer = asked(with_faces(client, tmp_path), image=base64_of(black), gfpgan_visibility=1)
+    assert "<p>No face was found; the picture stays as it is.</p>" in answer["html_info"]
+    assert opened(answer["image"]).getbbox() is None
+
+
+def test_the_detector_that_is_lacking_is_named(client: TestClient, tmp_path: Path) -> None:
+    with_faces(client, tmp_path)
+    [detector] = (tmp_path / "0" / "models" / "GFPGAN").glob("*.onnx")
+    detector.unlink()
+    answer = client.post("/sdapi/v1/extra-single-image", json={"image": base64_of(INIT), "gfpgan_visibility": 1})
+    assert answer.status_code == 501
+    assert "Put face_detection_yunet_2023mar.onnx" in answer.json()["detail"]
+
+
+def test_face_restorers_are_listed_as_a1111_lists_them(client: TestClient, tmp_path: Path) -> None:
+    assert client.get("/sdapi/v1/face-restorers").json() == []
+    with_faces(client, tmp_path)
+    asked(client, image=base64_of(INIT), gfpgan_visibility=1)  # looks again
+    folder = str(tmp_path / "0" / "models" / "GFPGAN")
+    assert client.get("/sdapi/v1/face-restorers").json() == [{"name": "GFPGAN", "cmd_dir": folder}]
 
 
 def test_nothing_is_saved(client: TestClient, tmp_path: Path) -> None:

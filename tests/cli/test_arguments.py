@@ -110,6 +110,10 @@ def test_a_folder_of_models_may_be_named_more_than_once(flag: str, kind: str) ->
     assert [folder for folder in found if str(folder).startswith("/srv")] == [Path("/srv/one"), Path("/srv/二 🎨")]
 
 
+def test_the_folder_of_what_restores_faces_may_be_another() -> None:
+    assert folders_of(options("--gfpgan-models-path", "/srv/faces")).face_restorers[0] == Path("/srv/faces")
+
+
 @pytest.mark.parametrize(
     ("arguments", "host", "port"),
     [

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from app.conditioning import Conditioning, ConditioningSchedule
-from app.engine import Engine, ModelChoice, Needs, PipelineManager, Scheduler, Tier
+from app.engine import Engine, FaceShelf, ModelChoice, Needs, PipelineManager, Scheduler, Tier
 from app.models import Survey
 from app.models.families import SD1
 from app.recipes import Decode, EncodeText, Evaluate, generate
@@ -116,7 +116,12 @@ def image_plans(
 
 
 def formula_engine(
-    *, budget: int = 150, runner: FormulaRunner | None = None, recipe: Any = generate, **scheduling: Any
+    *,
+    budget: int = 150,
+    runner: FormulaRunner | None = None,
+    recipe: Any = generate,
+    faces: FaceShelf | None = None,
+    **scheduling: Any,
 ) -> tuple[Engine, FormulaRunner, list[str]]:
     """An engine, its runner, and the list of checkpoints as they are loaded. budget: of the pipeline manager."""
     loader = FormulaLoader()
@@ -126,6 +131,7 @@ def formula_engine(
         recipe,
         scheduler=Scheduler(**scheduling),
         runner=runner,  # type: ignore[arg-type]  # the same one method
+        faces=faces,
     )
     return engine, runner, loader.loaded
 

@@ -101,3 +101,16 @@ def picture(path: Path, content: Any = None, text: str | None = None) -> Path:
 def embedding(vectors: int, width: int) -> dict[str, Any]:
     rows = [[0.5] * width for _ in range(vectors)]
     return {"string_to_param": {"*": {"TORCHTENSOR": rows}}, "name": "cat", "step": 300, "sd_checkpoint_name": "photo"}
+
+
+GFPGAN = dict.fromkeys(
+    ("toRGB.0.weight", "stylegan_decoder.style_mlp.1.weight", "conv_body_first.weight"), (3, 8, 1, 1)
+)
+"""Names that tell GFPGAN."""
+
+
+def put_face_files(folder: Path) -> None:
+    """What restores faces, by its names alone, into models/GFPGAN below a folder."""
+    place = folder / "models" / "GFPGAN"
+    write_safetensors(place / "GFPGANv1.4.safetensors", GFPGAN)
+    (place / "face_detection_yunet_2023mar.onnx").write_bytes(b"detector")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from PIL import Image
 from playwright.sync_api import BrowserContext, Page, expect
 
 from app.files import encode
+from tests.files.making import put_face_files
 from tests.web.conftest import Site, fill_small, opened
 
 pytestmark = pytest.mark.browser
@@ -78,8 +80,25 @@ def test_what_cannot_be_done_is_said(page: Page) -> None:
     page.fill("#extras_batch_input_dir", "/etc")
     page.click("#extras_generate")
     expect(page.locator("#extras_error")).to_contain_text("Only the administrator of this server may do that.")
-    page.get_by_text("GFPGAN, CodeFormer").click()
-    expect(page.locator("#extras_faces")).to_contain_text("Face restoration is not built in")
+    expect(page.locator("#extras_faces")).to_contain_text("Put GFPGANv1.4.pth into")
+    expect(page.locator("#extras_gfpgan_visibility")).to_be_disabled()
+
+
+def test_faces_are_restored_as_far_as_the_slider_says(
+    new_context: Callable[..., BrowserContext], site: Site, tmp_path: Path
+) -> None:
+    put_face_files(tmp_path)
+    page = opened(new_context().new_page(), site.address)
+    open_extras(page)
+    expect(page.locator("#extras_faces")).to_be_hidden()
+    chosen(page, png())
+    page.fill("#extras_gfpgan_visibility", "0.25")
+    expect(page.locator("output[for=extras_gfpgan_visibility]")).to_have_text("0.25")
+    page.click("#extras_generate")
+    expect(page.locator("#html_info_extras")).to_contain_text("GFPGAN visibility: 0.25")
+    chosen(page, png("black"))
+    page.click("#extras_generate")
+    expect(page.locator("#html_info_extras")).to_contain_text("No face was found; the picture stays as it is.")
 
 
 def test_from_the_gallery_to_extras_and_on_to_img2img(page: Page, site: Site) -> None:

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from app.language import Style, extract_styles
 from app.schema.control import Control
 from app.schema.errors import ModelNotFound
+from app.schema.faces import NO_CODEFORMER
 from app.schema.infotext.lookups import Lookups
 from app.schema.infotext.reader import read_infotext_text
 from app.schema.infotext.request import PastedRequest, request_from_infotext
@@ -109,6 +110,22 @@ def test_vaes_by_hash_by_word_and_as_forges_modules() -> None:
     assert (forge.fields["vae"], forge.leftover, forge.notes) == ("ae.safetensors", {"Module 1": "clip_l"}, ())
     missing = pasted(f"a\n{LINE}, VAE: gone.pt", here)
     assert ("vae" in missing.fields, missing.leftover, missing.notes[0].key) == (False, {"VAE": "gone.pt"}, "VAE")
+
+
+def test_faces_that_codeformer_restored_are_left_out_with_its_licence() -> None:
+    class Faces(BaseModel):
+        model: Annotated[str, Control("Restorer", choices="face_restorers", infotext="Face restoration")] = "GFPGAN"
+
+    def read(name: str) -> PastedRequest:
+        infotext = read_infotext_text(f"a\n{LINE}, Face restoration: {name}")
+        return request_from_infotext(infotext, models={"faces": Faces})
+
+    assert read("GFPGAN").fields["extensions"] == {"faces": {"model": "GFPGAN"}}
+    refused = read("CodeFormer")
+    assert "extensions" not in refused.fields
+    assert refused.leftover == {}
+    [note] = refused.notes
+    assert (note.key, note.text) == ("Face restoration", NO_CODEFORMER)
 
 
 def test_unknown_entries_stay_over_as_they_were() -> None:
