@@ -24,7 +24,16 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 MODULE_PREFIX = "easel_extensions"
 """Extensions are modules below this name, so that none can hide a package of the same name."""
-BUILT_IN = ("example", "hires_fix", "loopback", "outpainting", "refiner", "sd_upscale", "soft_inpainting")
+BUILT_IN = (
+    "example",
+    "face_restoration",
+    "hires_fix",
+    "loopback",
+    "outpainting",
+    "refiner",
+    "sd_upscale",
+    "soft_inpainting",
+)
 """Folders that come with the program."""
 PATIENCE = 10.0
 """Seconds for an import, and for the hooks of one kind together; the page waits meanwhile."""

@@ -13,7 +13,7 @@ from app.files.scan import natural
 from app.schema.errors import NotServedYet, UnknownChoice
 from app.schema.faces import GFPGAN, codeformer_refused, means_codeformer
 
-DETECTOR_FILE = "face_detection_yunet_2023mar.onnx"
+DETECTOR_FILE = "face_detection_yunet_2026may.onnx"
 _DETECTORS = "*yunet*.onnx"
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 
@@ -95,7 +95,7 @@ def _named(library: ModelLibrary, name: str) -> NamedFaceRestorer | None:
 
 
 def _newness(path: Path) -> tuple[bool, str, int]:
-    """face_detection_yunet_2023mar before 2022mar, and before its int8, which is rougher."""
+    """face_detection_yunet_2026may before 2023mar, and that before its int8, which is rougher."""
     words = path.stem.casefold().split("_")
     dated = next((word for word in words if word[:4].isdecimal() and word[4:] in _MONTHS), "")
     return "int8" not in path.stem.casefold(), dated[:4], _MONTHS.index(dated[4:]) if dated else -1

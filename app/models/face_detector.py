@@ -89,7 +89,8 @@ def _face(row: Array, factors: tuple[float, float]) -> Face:
     """x, y, width, height, then five points in the order of `Face`, then the score (OpenCV's reference)."""
     values = row.astype(np.float64)
     pairs = values[:14].reshape(7, 2) * factors
-    return Face(pairs[2:], (*pairs[0], *pairs[1]), float(values[14]))
+    (x, y), (width, height) = pairs[:2].tolist()
+    return Face(pairs[2:], (x, y, width, height), float(values[14]))
 
 
 def _overlap(one: Face, other: Face) -> float:
@@ -103,5 +104,5 @@ def _overlap(one: Face, other: Face) -> float:
 def _broken(path: Path) -> BrokenModelFile:
     return BrokenModelFile(
         f"{path.name} is not a face detector that OpenCV can run.",
-        hint="Fetch face_detection_yunet_2023mar.onnx of OpenCV's model zoo again; it has about 230 kB.",
+        hint="Fetch face_detection_yunet_2026may.onnx of OpenCV's model zoo again; it has about 230 kB.",
     )

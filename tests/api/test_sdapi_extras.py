@@ -144,7 +144,7 @@ def test_the_detector_that_is_lacking_is_named(client: TestClient, tmp_path: Pat
     detector.unlink()
     answer = client.post("/sdapi/v1/extra-single-image", json={"image": base64_of(INIT), "gfpgan_visibility": 1})
     assert answer.status_code == 501
-    assert "Put face_detection_yunet_2023mar.onnx" in answer.json()["detail"]
+    assert "Put face_detection_yunet_2026may.onnx" in answer.json()["detail"]
 
 
 def test_face_restorers_are_listed_as_a1111_lists_them(client: TestClient, tmp_path: Path) -> None:

@@ -113,4 +113,4 @@ def put_face_files(folder: Path) -> None:
     """What restores faces, by its names alone, into models/GFPGAN below a folder."""
     place = folder / "models" / "GFPGAN"
     write_safetensors(place / "GFPGANv1.4.safetensors", GFPGAN)
-    (place / "face_detection_yunet_2023mar.onnx").write_bytes(b"detector")
+    (place / "face_detection_yunet_2026may.onnx").write_bytes(b"detector")

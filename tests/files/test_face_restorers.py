@@ -96,7 +96,7 @@ def test_what_is_lacking_is_said_with_file_and_folder(tmp_path: Path) -> None:
     lacks = face_restoration_lacks(library(tmp_path))
     assert f"Put GFPGANv1.4.pth into {place(tmp_path)}." in lacks
     assert (
-        f"Put face_detection_yunet_2023mar.onnx (of OpenCV's model zoo, MIT licence) into {place(tmp_path)}." in lacks
+        f"Put face_detection_yunet_2026may.onnx (of OpenCV's model zoo, MIT licence) into {place(tmp_path)}." in lacks
     )
     known = library(tmp_path)
     known.refresh()
@@ -110,13 +110,13 @@ def test_what_is_lacking_is_said_with_file_and_folder(tmp_path: Path) -> None:
 
 
 def test_of_several_detectors_the_newest_in_full_numbers_is_taken(tmp_path: Path) -> None:
-    with pytest.raises(NotServedYet, match=r"face_detection_yunet_2023mar\.onnx"):
+    with pytest.raises(NotServedYet, match=r"face_detection_yunet_2026may\.onnx"):
         find_face_detector([tmp_path / "none"], "faces")
-    named = ("2022mar", "2023mar_int8", "2022dec", "2023mar", "2023mar_int8bq")
+    named = ("2023mar_int8", "2022dec", "2026may", "2026jan", "2026may_int8bq", "2023mar")
     for name in named:
         (tmp_path / f"face_detection_yunet_{name}.onnx").write_bytes(b"")
     (tmp_path / "other.onnx").write_bytes(b"")
-    assert find_face_detector([tmp_path], "faces").name == "face_detection_yunet_2023mar.onnx"
+    assert find_face_detector([tmp_path], "faces").name == "face_detection_yunet_2026may.onnx"
 
 
 def test_the_folder_may_be_another(tmp_path: Path) -> None:

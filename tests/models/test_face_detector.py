@@ -12,6 +12,7 @@ import pytest
 from app.models.face_alignment import TEMPLATE
 from app.models.face_detector import LEAST_SCORE, Face, YuNet, distinct
 from app.schema.errors import BrokenModelFile, ModelNotFound
+from tests.models.yunet_stand_in import write_yunet
 
 Array = np.ndarray
 TWO = ((0.25, 0.5, 0.2, 0.95), (0.75, 0.5, 0.1, 0.9))
@@ -121,3 +122,19 @@ def test_a_file_that_is_no_network_is_named(tmp_path: Path, data: bytes) -> None
 def test_a_file_that_is_gone_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelNotFound, match=r"yunet\.onnx cannot be read"):
         YuNet(tmp_path / "yunet.onnx")
+
+
+@pytest.mark.parametrize("sides", [(640, 640), ("height", "width")])
+@pytest.mark.parametrize(("height", "width"), [(320, 320), (240, 320), (300, 150), (640, 500)])
+def test_opencvs_own_detector_reads_the_file_and_takes_pictures_of_any_size(
+    tmp_path: Path, sides: tuple[int | str, int | str], height: int, width: int
+) -> None:
+    marks = (TEMPLATE - 256) * 0.25 + 8
+    detect = YuNet(write_yunet(tmp_path / "face_detection_yunet_2026may.onnx", marks, 64, sides))
+    picture = np.zeros((height, width, 3), np.uint8)
+    assert detect(picture) == []
+    picture[112:128, 64:80] = 255
+    [found] = [face for face in detect(picture) if face.box[2] < 70]
+    assert found.score == pytest.approx(1, abs=0.01)
+    assert found.box == pytest.approx((72 - 32, 120 - 32, 64, 64), abs=1)
+    assert np.allclose(found.points - (64, 112), marks, atol=1)
