@@ -90,5 +90,5 @@ def test_skipped_while_faces_are_restored_it_is_the_picture_before() -> None:
 
 @pytest.mark.parametrize("values", [{"visibility": 1.5}, {"visibility": float("nan")}, {"weight": 1}])
 def test_values_out_of_range_are_refused(values: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="visibility|weight"):
+    with pytest.raises(ValueError, match=r"visibility|weight"):
         FaceRestoration.model_validate(values)
