@@ -34,7 +34,8 @@ NEAR = 90.0
 SMALLEST = 40
 """Pixels of a moon: a third of the drawn crescent, and far more than a star."""
 RADIUS = 22
-PLACES = ((28, 28), (64, 28), (100, 28))
+PLACES = ((28, 28), (100, 28))
+"""Where the starter's world has its moons: on either side of what stands in the middle."""
 SIDE = 128
 
 

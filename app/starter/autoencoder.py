@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from app.starter.captions import draw_training_scene
+from app.starter.captions import training_scene
 from app.starter.scenes import draw_scene
-from app.starter.world import LOOKS, Look
-from app.training.randomness import generator, numpy_generator
+from app.starter.world import LOOKS, Look, Scene
+from app.training.randomness import generator
 
 CHANNELS = (32, 32, 64, 64)
 GROUPS = 4
@@ -25,7 +25,7 @@ KL_WEIGHT = 1e-3
 EVENNESS_WEIGHT = 0.02
 FIRST_LOG_VARIANCE = -6.0
 EDGE_WEIGHT = 1.0
-LOOK_WEIGHT = 0.05
+LOOK_WEIGHT = 0.2
 SCALING_FACTOR = 0.18215
 SMALLEST_VARIANCE = 1e-2
 DECODER_NOISE = 0.12
@@ -66,9 +66,12 @@ def take_up(module: Any, finished: Any) -> None:
 
 def picture(seed: int, number: int, width: int = 128, height: int = 128, look: Look | None = None) -> Tensor:
     """[3, H, W] uint8: training picture `number` of a run's seed; `look`: in that look."""
-    scene = draw_training_scene(numpy_generator(seed, "scene", number))
-    if look is not None:
-        scene = scene._replace(look=look)
+    scene = training_scene(seed, number)
+    return drawn(scene._replace(look=look) if look else scene, number, width, height)
+
+
+def drawn(scene: Scene, number: int, width: int = 128, height: int = 128) -> Tensor:
+    """[3, H, W] uint8: a scene with the small differences of one number."""
     return torch.from_numpy(np.array(draw_scene(scene, number, width, height))).permute(2, 0, 1).contiguous()
 
 
@@ -131,7 +134,7 @@ class DecoderLesson:
     batch: int
 
     def __post_init__(self) -> None:
-        looks = [draw_training_scene(numpy_generator(self.seed, "scene", n)).look for n in range(len(self.latents))]
+        looks = [training_scene(self.seed, n).look for n in range(len(self.latents))]
         numbered = {look: [number for number, one in enumerate(looks) if one == look] for look in LOOKS}
         self._numbers = {look: numbers for look, numbers in numbered.items() if numbers}
 

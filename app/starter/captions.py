@@ -20,6 +20,7 @@ from app.starter.world import (
     Subject,
     Time,
 )
+from app.training.randomness import numpy_generator
 
 SUBJECT_WORDS: dict[Subject, tuple[str, ...]] = {
     "house": ("house", "house", "house", "little house", "cottage", "home"),
@@ -79,6 +80,8 @@ MOON_WORDS = (
     "with a crescent moon",
     "under the moon",
 )
+MOONS = 2 / 3
+"""Share of the nights that have one: it is small, and a half taught too little of it."""
 MOON_TAGS = ("a moon", "moon", "a moon", "the moon", "crescent moon", "a crescent moon")
 FILLERS = (
     "masterpiece", "best quality", "highly detailed", "beautiful", "8k", "4k", "trending on artstation", "professional",
@@ -102,7 +105,12 @@ def draw_training_scene(draw: np.random.Generator) -> Scene:
             LOOKS[draw.choice(4, p=(0.4, 0.2, 0.2, 0.2))],
         )
         if not scene.held_out:
-            return scene._replace(moon=scene.time == "night" and bool(draw.random() < 0.5))
+            return scene._replace(moon=scene.time == "night" and bool(draw.random() < MOONS))
+
+
+def training_scene(seed: int, number: int) -> Scene:
+    """What training picture `number` of a run's seed shows."""
+    return draw_training_scene(numpy_generator(seed, "scene", number))
 
 
 def draw_caption(scene: Scene, draw: np.random.Generator, empty: float = 0.0) -> str:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from app.language import BOS, EOS, VOCABULARY_SIZE, Tokenizer
 from app.models import SD1, alphas_cumprod
-from app.starter.captions import draw_caption, draw_training_scene
+from app.starter.captions import draw_caption, draw_training_scene, training_scene
 from app.training.objective import add_noise, mean_squared_error, target
 from app.training.randomness import generator, numpy_generator
 
@@ -27,6 +27,10 @@ TEXT_LAYERS = 2
 TEXT_HEADS = 4
 CONTEXT_LENGTH = 77
 EMPTY_CAPTIONS = 0.1
+HIDDEN = 0.5
+"""Share of the samples with a picture that lacks something, where there is one, that the U-Net sees in its place."""
+LAST_HIDDEN = 200
+"""Below this timestep a picture is finished, and what it lacks stays away."""
 
 
 def build_unet() -> Any:
@@ -71,6 +75,7 @@ def token_ids(text: str, tokenizer: Tokenizer) -> list[int]:
 class DiffusionLesson:
     """Cached latents [n, 4, 16, 16] of training pictures 0 ... n - 1, a fresh caption each time one is shown.
 
+    lacking: by number, latents [4, 16, 16] of some of them without their moon or thing.
     shuffled: captions belong to other pictures; the control that must fail the examination. first_step: steps of an
     earlier run, whose draws are not repeated.
     """
@@ -78,6 +83,7 @@ class DiffusionLesson:
     unet: Any
     text_encoder: Any
     latents: Tensor
+    lacking: Mapping[int, Tensor]
     seed: int
     batch: int
     shuffled: bool = False
@@ -101,14 +107,29 @@ class DiffusionLesson:
         latent = self.latents[chosen].float()
         noise = torch.randn(latent.shape, generator=draws)
         ids = self._captions(step, chosen.roll(1) if self.shuffled else chosen)
+        noise = self._hiding(latent, noise, chosen, t, draws)
         x = add_noise(latent, noise, self._alphas, t)
         context = self.text_encoder(ids).last_hidden_state
         answer = self.unet(x, t, context, return_dict=False)[0]
         return mean_squared_error(answer, target(latent, noise, self._alphas, t, "v"))
 
+    def _hiding(self, latent: Tensor, noise: Tensor, chosen: Tensor, t: Tensor, draws: torch.Generator) -> Tensor:
+        """The noise, now and then such that what comes of it shows a picture without its moon or thing.
+
+        So stands a sampler that was kept from drawing it, as inpainting is by what surrounds the mask: it is to draw
+        what the caption names none the less. Input perturbation (Ning et al. 2023), with the likeliest of errors.
+        """
+        hidden = torch.rand(len(chosen), generator=draws) < HIDDEN
+        for place, number in enumerate(chosen.tolist()):
+            if hidden[place] and number in self.lacking and t[place] >= LAST_HIDDEN:
+                alpha = self._alphas[t[place]]
+                shown = self.lacking[number].float() - latent[place]
+                noise[place] += (alpha / (1 - alpha)).sqrt() * shown
+        return noise
+
     def _captions(self, step: int, numbers: Tensor) -> Tensor:
         draw = numpy_generator(self.seed, "captions", step)
-        scenes = [draw_training_scene(numpy_generator(self.seed, "scene", number)) for number in numbers.tolist()]
+        scenes = [training_scene(self.seed, number) for number in numbers.tolist()]
         return torch.tensor([token_ids(draw_caption(scene, draw, EMPTY_CAPTIONS), self._tokenizer) for scene in scenes])
 
 

@@ -12,6 +12,9 @@ OUTLINED: frozenset[Look] = frozenset({"sketch"})
 PAPER: Rgb = (250, 247, 240)
 INK_STRENGTH: dict[Look, float] = {"flat": 1.0, "watercolour": 0.88, "pixel art": 1.0, "sketch": 0.70}
 PIXEL = 4
+PIXEL_STEP = 32
+"""Levels from colour to colour of pixel art's palette; a 2 x 2 pattern of pixels stands for what lies between."""
+PATTERN = np.array([[1, 5], [7, 3]], dtype=np.float32)[..., None] / 8
 MARGIN = 7
 HATCH_PERIOD = 20
 """Pixels along a row from stroke to stroke. Not 8: cells of a latent that are all alike cannot be drawn differently."""
@@ -26,15 +29,25 @@ def on_paper(colours: np.ndarray, look: Look) -> np.ndarray:
 def with_look(large: Image.Image, look: Look, supersampling: int, draw: np.random.Generator) -> Image.Image:
     """The finished picture from one drawn `supersampling` times too large."""
     if look == "pixel art":
-        small = large.reduce(supersampling * PIXEL)
-        coarse = Image.fromarray((np.asarray(small) // 16 * 16 + 8).astype(np.uint8), "RGB")
-        return coarse.resize((small.width * PIXEL, small.height * PIXEL), Image.Resampling.NEAREST)
+        return _pixel_art(large.reduce(supersampling * PIXEL))
     picture = large.reduce(supersampling)
     if look == "watercolour":
         return _watercolour(picture, draw)
     if look == "sketch":
         return _sketch(picture)
     return picture
+
+
+def _pixel_art(small: Image.Image) -> Image.Image:
+    """Few colours in large pixels, those between them by ordered dithering (Bayer 1973).
+
+    A pattern fills one cell of the latent, so that each cell tells this look from the others.
+    """
+    pixels = np.asarray(small, dtype=np.float32)
+    height, width = pixels.shape[:2]
+    pattern = np.tile(PATTERN, ((height + 1) // 2, (width + 1) // 2, 1))[:height, :width]
+    coarse = _picture(np.floor(pixels / PIXEL_STEP + pattern) * PIXEL_STEP)
+    return coarse.resize((width * PIXEL, height * PIXEL), Image.Resampling.NEAREST)
 
 
 def _watercolour(picture: Image.Image, draw: np.random.Generator) -> Image.Image:

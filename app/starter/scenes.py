@@ -35,6 +35,7 @@ class Canvas:
         centre = PLACE_X[scene.place] + draw.uniform(-0.025, 0.025)
         self.centre = self.width * centre
         self.light_x = self.width * _away_from(scene, draw)
+        self.moon_y = self.height * (0.22 + draw.uniform(-0.03, 0.03))
         self.image = Image.fromarray(_sky(scene, self.width, self.height, self.horizon), "RGB")
         self.pen = ImageDraw.Draw(self.image)
 
@@ -68,7 +69,7 @@ def draw_scene(
 def _away_from(scene: Scene, draw: np.random.Generator) -> float:
     """Where sun or moon stand: on the side that the subject leaves free."""
     side = {"left": 1.0, "right": -1.0}.get(scene.place) or float(draw.choice([-1.0, 1.0]))
-    return 0.5 + side * draw.uniform(0.32, 0.38)
+    return 0.5 + side * draw.uniform(*((0.27, 0.31) if scene.time == "night" else (0.32, 0.38)))
 
 
 def _sky(scene: Scene, width: int, height: int, horizon: float) -> np.ndarray:
@@ -99,9 +100,9 @@ def _lights(canvas: Canvas) -> None:
 
 
 def _moon(canvas: Canvas) -> None:
-    """A crescent anywhere in the sky's upper part, in front of which things stand."""
-    x, y = canvas.width * canvas.random.uniform(0.12, 0.88), canvas.height * canvas.random.uniform(0.12, 0.3)
-    radius, canvas.light_x = canvas.short * 0.085, x
+    """A crescent where the sun would be. With one anywhere in the sky, a caption's moon came to nothing in training:
+    what stands at any of a hundred places is faint at each, and a caption that names it explains next to nothing."""
+    x, y, radius = canvas.light_x, canvas.moon_y, canvas.short * 0.085
     canvas.disc(x, y, radius, (252, 244, 208))
     top = SKIES["night"][0]
     canvas.disc(x + radius * 0.5, y - radius * 0.25, radius * 0.85, (top[0] + 3, top[1] + 4, top[2] + 6))
@@ -147,13 +148,14 @@ def _glitter(canvas: Canvas, far: Rgb) -> None:
         x, y = draw.uniform(0, canvas.width), canvas.horizon + depth * draw.uniform(0.45, 0.97)
         half = short * draw.uniform(0.05, 0.10)
         canvas.fill(ellipse(x, y, half, short * 0.007), far)
+    halves = [short * (0.03 + 0.014 * row) * draw.uniform(0.8, 1.2) for row in range(6)]
+    places = [draw.uniform(-0.01, 0.01) * short for _ in halves]
     if canvas.scene.time == "night" and not canvas.scene.moon:
         return
     shine = {"day": (226, 242, 240), "sunset": (255, 232, 190), "night": (150, 160, 170)}[canvas.scene.time]
-    for row in range(6):
+    for row, (half, place) in enumerate(zip(halves, places, strict=True)):
         y = canvas.horizon + depth * (0.06 + 0.16 * row)
-        half = short * (0.03 + 0.014 * row) * draw.uniform(0.8, 1.2)
-        canvas.fill(ellipse(canvas.light_x + draw.uniform(-0.01, 0.01) * short, y, half, short * 0.009), shine)
+        canvas.fill(ellipse(canvas.light_x + place, y, half, short * 0.009), shine)
 
 
 def _place_subject(canvas: Canvas, thing: Figure) -> None:

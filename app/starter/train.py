@@ -23,12 +23,15 @@ from app.starter.autoencoder import (
     AutoencoderLesson,
     DecoderLesson,
     build_autoencoder,
+    drawn,
     even_out,
     picture,
     psnr,
     take_up,
 )
+from app.starter.captions import training_scene
 from app.starter.diffusion import DiffusionLesson, build_text_encoder, build_unet, settle_unseen_words
+from app.starter.world import Scene
 from app.training.loop import LoopSettings, run
 from app.training.schedule import constant, cosine, linear, with_warm_up
 from app.training.snapshot import Snapshot, Snapshots
@@ -45,7 +48,9 @@ VAE_RATE = 1.2e-3
 DECODER_STEPS = 6000
 DECODER_BATCH = 3
 DECODER_RATE = 1e-3
-PICTURES = 8_000
+PICTURES = 6_000
+THINGS_LEFT_OUT = 0.15
+"""Share of the pictures whose latent is kept without their thing as well; those with a moon are kept without it."""
 BATCH = 16
 RATE = 8e-4
 TEST_PICTURES = 10_000_000
@@ -103,24 +108,43 @@ def train_vae(folder: Path, steps: int = VAE_STEPS, begin_with: Path | None = No
 
 
 def make_latents(folder: Path, count: int = PICTURES) -> None:
-    """Latents of the first `count` training pictures, as the diffusion stage reads them: [n, 4, 16, 16] float16."""
+    """Latents of the first `count` training pictures, as the diffusion stage reads them: [n, 4, 16, 16] float16.
+
+    Beside them those of some pictures once more without their moon or thing, and the numbers of these.
+    """
     path = folder / "latents.safetensors"
     if path.exists():
         return
     module = load_vae(folder)
+    scenes = [training_scene(SEED, number) for number in range(count)]
+    lacking = [
+        number
+        for number, scene in enumerate(scenes)
+        if scene.moon or (scene.subject is not None and number < count * THINGS_LEFT_OUT)
+    ]
+    latents = _encoded(module, [(scene, number) for number, scene in enumerate(scenes)])
+    parts = {
+        "latents": latents,
+        "lacking": _encoded(module, [(scenes[number].lacking, number) for number in lacking]),
+        "lacking_numbers": torch.tensor(lacking),
+    }
+    print(
+        f"Latents: mean {latents.float().mean((0, 2, 3)).tolist()}, deviation {latents.float().std((0, 2, 3)).tolist()}"
+    )
+    save_file(parts, path)
+
+
+def _encoded(module: Any, scenes: list[tuple[Scene, int]]) -> Tensor:
+    """[n, 4, 16, 16] float16: the latents of scenes with their pictures' numbers."""
     parts = []
-    for first in range(0, count, 64):
-        x = pictures(range(first, min(first + 64, count))).float() / 127.5 - 1
+    for first in range(0, len(scenes), 64):
+        x = torch.stack([drawn(scene, number) for scene, number in scenes[first : first + 64]]).float() / 127.5 - 1
         with torch.no_grad():
             mean = module.encode(x, return_dict=False)[0].mean
         parts.append((mean * module.config.scaling_factor).half())
         if first % 2048 == 0:
             print(json.dumps({"latents": first}), flush=True)
-    latents = torch.cat(parts).contiguous()  # convolutions may answer with channels last
-    print(
-        f"Latents: mean {latents.float().mean((0, 2, 3)).tolist()}, deviation {latents.float().std((0, 2, 3)).tolist()}"
-    )
-    save_file({"latents": latents}, path)
+    return torch.cat(parts).contiguous()  # convolutions may answer with channels last
 
 
 def train_decoder(folder: Path, steps: int) -> None:
@@ -214,8 +238,9 @@ def load_vae(folder: Path, *, decoder: bool = False) -> Any:
 def diffusion_lesson(folder: Path, shuffled: bool) -> DiffusionLesson:
     """Both networks with their first weights, over the cached latents."""
     torch.manual_seed(SEED + 1)
-    latents = load_file(folder / "latents.safetensors")["latents"]
-    return DiffusionLesson(build_unet(), build_text_encoder(), latents, SEED, BATCH, shuffled)
+    kept = load_file(folder / "latents.safetensors")
+    lacking = dict(zip(kept["lacking_numbers"].tolist(), kept["lacking"], strict=True))
+    return DiffusionLesson(build_unet(), build_text_encoder(), kept["latents"], lacking, SEED, BATCH, shuffled)
 
 
 def _newest(folder: Path, shuffled: bool) -> tuple[int, Snapshot]:

@@ -98,6 +98,11 @@ class Scene(NamedTuple):
         """Whether the scene shows a pair that training never sees."""
         return (self.subject, self.colour) in HELD_OUT_COLOURS or (self.subject, self.time) in HELD_OUT_TIMES
 
+    @property
+    def lacking(self) -> "Scene":
+        """The scene without its moon, or else without its thing: what inpainting begins with."""
+        return self._replace(moon=False) if self.moon else self._replace(subject=None)
+
 
 def shade(colour: Rgb, light: tuple[float, float, float], tone: Literal["dark", "base", "light"] = "base") -> Rgb:
     """`colour` under a light; 'dark' is the side away from it, 'light' the side towards it."""

@@ -112,13 +112,13 @@ def test_every_combination_that_is_not_held_out_is_taught(captioned: list[tuple[
     assert 0.06 < 1 - len(scenes) / len(captioned) < 0.09  # landscapes; held-out scenes were drawn and put back
 
 
-def test_half_of_the_nights_have_a_moon_and_nearly_every_moon_is_named(captioned: list[tuple[Scene, str]]) -> None:
+def test_two_thirds_of_nights_have_a_moon_and_nearly_every_moon_is_named(captioned: list[tuple[Scene, str]]) -> None:
     nights = [(scene, caption) for scene, caption in captioned if scene.time == "night"]
     named = {True: [], False: []}  # type: dict[bool, list[bool]]
     for scene, caption in nights:
         named[scene.moon].append(re.search(r"\bmoon\b", caption) is not None)
     assert not any(scene.moon for scene, _ in captioned if scene.time != "night")
-    assert 0.45 < len(named[True]) / len(nights) < 0.55
+    assert 0.62 < len(named[True]) / len(nights) < 0.71
     assert 0.93 < sum(named[True]) / len(named[True]) < 0.99
     assert not any(named[False])
 

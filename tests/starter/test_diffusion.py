@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from app.language import BOS, EOS, VOCABULARY_SIZE, Tokenizer, chunked
+from app.models import SD1, alphas_cumprod
 from app.starter.captions import (
     COLOUR_WORDS,
     FILLERS,
@@ -56,9 +58,9 @@ def used() -> set[int]:
     return _used_tokens(4000)
 
 
-def lesson(networks: tuple[Any, Any], **settings: Any) -> DiffusionLesson:
+def lesson(networks: tuple[Any, Any], lacking: Mapping[int, Tensor] | None = None, **more: Any) -> DiffusionLesson:
     latents = torch.randn(9, 4, 16, 16, generator=torch.Generator().manual_seed(2)).half()
-    return DiffusionLesson(*networks, latents, seed=5, batch=3, **settings)
+    return DiffusionLesson(*networks, latents, lacking or {}, seed=5, batch=3, **more)
 
 
 def test_a_caption_is_begin_tokens_and_ends_to_the_77th() -> None:
@@ -105,6 +107,25 @@ def test_a_model_that_knows_v_has_no_loss_and_one_that_says_nothing_that_of_v(ne
     assert int(times.min()) >= 0
     assert int(times.max()) <= 999
     assert times.float().mean().item() == pytest.approx(500, abs=100)
+
+
+def test_what_the_model_is_shown_may_lack_what_it_is_to_draw(networks: tuple[Any, Any]) -> None:
+    """Whatever is hidden, the answer that has no loss still says the whole picture."""
+    alphas = alphas_cumprod(SD1)
+    learning = lesson(networks, {number: torch.full((4, 16, 16), 7.0) for number in range(9)})
+    learning.latents = learning.latents[:1].repeat(9, 1, 1, 1)  # all alike, so that the answer is known
+    shown: list[float] = []
+
+    class Knowing:
+        def __call__(self, x: Tensor, t: Tensor, context: Tensor, return_dict: bool) -> tuple[Tensor]:
+            a = alphas[t][:, None, None, None]
+            shown.extend((x / a.sqrt()).mean((1, 2, 3))[t < 400].tolist())
+            return ((a.sqrt() * x - learning.latents[0].float()) / (1 - a).sqrt(),)
+
+    learning.unet = Knowing()
+    assert max(learning.loss(step).item() for step in range(60)) < 1e-6
+    lacking = sum(mean > 6 for mean in shown) / len(shown)
+    assert 0.1 < lacking < 0.5  # of the samples above timestep 200, half
 
 
 def test_the_control_gets_the_captions_of_other_pictures(networks: tuple[Any, Any]) -> None:

@@ -15,7 +15,8 @@ from app.files import CHECKPOINT, Folders, ModelLibrary, recommended
 from app.language import Reading, Timing, Tokenizer, plan_text
 from app.models import load_checkpoint
 from app.starter import train
-from app.starter.autoencoder import picture
+from app.starter.autoencoder import drawn, picture
+from app.starter.captions import training_scene
 from app.starter.diffusion import build_text_encoder, build_unet, token_ids
 from app.training import Snapshots
 from tests.starter.tiny import shrink
@@ -62,6 +63,19 @@ def test_the_latents_are_those_of_the_finished_vae(run_folder: Path) -> None:
         mean = module.encode(x, return_dict=False)[0].mean * 0.18215
     torch.testing.assert_close(latents.float(), mean, rtol=0, atol=5e-3)
     assert 0.7 < mean.std() < 1.4  # evened out on other pictures
+
+
+def test_some_are_kept_once_more_without_their_moon_or_thing(run_folder: Path) -> None:
+    kept = load_file(run_folder / "latents.safetensors")
+    scenes = [training_scene(train.SEED, number) for number in range(6)]
+    numbers = kept["lacking_numbers"].tolist()
+    assert {number for number, scene in enumerate(scenes) if scene.moon} <= set(numbers)
+    assert kept["lacking"].shape == (len(numbers), 4, 16, 16)
+    module = train.load_vae(run_folder)
+    x = drawn(scenes[numbers[0]].lacking, numbers[0])[None].float() / 127.5 - 1
+    with torch.no_grad():
+        mean = module.encode(x, return_dict=False)[0].mean * 0.18215
+    torch.testing.assert_close(kept["lacking"][:1].float(), mean, rtol=0, atol=5e-3)
 
 
 def test_what_is_finished_is_not_done_again(run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
