@@ -34,6 +34,7 @@ _DRAWING = {
     "batch_count": "batch_count",
     "batch_size": "batch_size",
     "cfg_scale": "cfg_scale",
+    "cfg_rescale": "cfg_rescale",
     "seed": "seed",
     "variation_seed": "subseed",
     "variation_strength": "subseed_strength",

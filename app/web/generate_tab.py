@@ -121,7 +121,9 @@ def _settings(made: Widgets, form: Form, models: Models, choices: Choices) -> No
             made["batch_size"] = widget("batch_size", form)
     if form.redraws:
         size_tools(form)
-    made["cfg_scale"] = widget("cfg_scale", form)
+    with gr.Row():
+        made["cfg_scale"] = widget("cfg_scale", form, scale=3, min_width=240)
+        made["cfg_rescale"] = widget("cfg_rescale", form, scale=2, min_width=160)
     with gr.Row():
         made["seed"] = widget("seed", form, scale=4)
         made["dice"] = _tool("⚄", f"{form.tab}_random_seed")

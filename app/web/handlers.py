@@ -96,7 +96,9 @@ def _wire_models(
         chosen = _models(_part(saved, TXT2IMG), values, checkpoints, vaes, menus)
         told: Values = {"previews": values.live_previews_enable}
         told |= {"send": {"size": values.send_size, "seed": values.send_seed}, "tabs": {}}
-        wanted, usual, offered = list(chosen), [START[name] for name in MODELS], []
+        wanted: list[Any] = [*chosen]
+        usual: list[Any] = [START[name] for name in MODELS]
+        offered: list[Any] = []
         for form in FORMS:
             filled, told["tabs"][form.tab] = _filled(form, _part(saved, form), chosen[0] or "", menus)
             wanted += [*filled.values, filled.overrides]

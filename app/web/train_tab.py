@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
 
 import gradio as gr
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
 
 from app.entries import TargetEntry
 from app.schema.control import Control, controls_of
@@ -133,27 +135,43 @@ def train_layout(targets: Mapping[str, TargetEntry] | None = None) -> None:
     methods = "".join(_method(name, _WORDS[name]) for name in get_args(Method))
     methods += "".join(_method(name, entry.label) for name, entry in (targets or {}).items())
     text = text.replace("<!-- methods -->", methods)
+    text = text.replace("<!-- settings -->", "".join(settings_of(targets or {})))
     text = text.replace("PRESETS", escape(json.dumps(presets()), quote=True))
     gr.HTML(text, js_on_load=None, apply_default_css=False)
 
 
 def field(name: str) -> str:
     """One field as HTML, from its Control, its type and its default."""
-    control, info = CONTROLS[name], TrainingRequest.model_fields[name]
-    id = f"train_{name}"
-    label = escape(control.label) + (f" <small>{escape(control.help)}</small>" if control.help else "")
     methods = [method for method, names in FIELDS_OF.items() if name in names]
-    only = f' data-methods="{" ".join(methods)}"' if methods else ""
+    known = f'id="train_{name}" data-field="{name}"'
+    return _field(name, CONTROLS[name], TrainingRequest.model_fields[name], known, methods)
+
+
+def settings_of(targets: Mapping[str, TargetEntry]) -> Iterator[str]:
+    """The fields of `method_settings` that carry a Control, each seen with its method alone."""
+    for method, entry in targets.items():
+        if (model := entry.settings) is None:
+            continue
+        for name, control in controls_of(model).items():
+            known = f'data-setting="{escape(name, quote=True)}" data-of="{escape(method, quote=True)}"'
+            yield _field(name, control, model.model_fields[name], known, [method])
+
+
+def _field(name: str, control: Control, info: FieldInfo, known: str, methods: Sequence[str]) -> str:
+    """known: attributes by which the script finds it. methods: that it is seen with, () for all."""
+    label = escape(control.label) + (f" <small>{escape(control.help)}</small>" if control.help else "")
+    only = f' data-methods="{escape(" ".join(methods), quote=True)}"' if methods else ""
     wide = " easel-wide" if name in _WIDE else ""
-    known = f'id="{id}" data-field="{name}" data-type="{_type(info.annotation)}"'
+    known += f' data-type="{_type(info.annotation)}"'
     if info.annotation is bool:
-        checked = " checked" if info.default else ""
+        checked = " checked" if info.default is True else ""
         return f'<label class="easel-check"{only}><input type="checkbox" {known}{checked}><span>{label}</span></label>'
-    return f'<label class="easel-train-field{wide}"{only}><span>{label}</span>{_input(name, control, known)}</label>'
+    return (
+        f'<label class="easel-train-field{wide}"{only}><span>{label}</span>{_input(name, control, info, known)}</label>'
+    )
 
 
-def _input(name: str, control: Control, known: str) -> str:
-    info = TrainingRequest.model_fields[name]
+def _input(name: str, control: Control, info: FieldInfo, known: str) -> str:
     if choices := _choices(name, info.annotation):
         options = "".join(_option(choice, info.default) for choice in choices)
         return f'<select {known} class="easel-input">{options}</select>'
@@ -192,6 +210,8 @@ def _type(annotation: Any) -> str:
 
 def _text(default: object) -> str:
     if default is None:
+        return ""
+    if default is PydanticUndefined:
         return ""
     if isinstance(default, tuple):
         return ", ".join(f"{one:g}" for one in default)

@@ -87,7 +87,7 @@ class CastSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    rate: Annotated[float, Field(gt=0, le=100)] = 1.0
+    rate: Annotated[float, Field(gt=0, le=100), Control("Speed", "times the learning rate", 0.1, 100)] = 1.0
 
 
 @hook

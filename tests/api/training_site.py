@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from app.api import training_arguments_router, training_data_router, training_router
+from app.entries import TargetEntry
 from app.files.run_folder import RunFolder
 from app.jobs import Bus, Trainings, TrainingStore, TrainingSupervisor
 from tests.api.serving import Server
@@ -29,8 +30,12 @@ class TrainingSite:
             life.kill()
 
 
-def add_trainings(server: Server, start: Callable[[RunFolder], Life] = start_fake) -> TrainingSite:
-    """Adds the routes to the server's application."""
+def add_trainings(
+    server: Server,
+    start: Callable[[RunFolder], Life] = start_fake,
+    targets: Mapping[str, TargetEntry] | None = None,
+) -> TrainingSite:
+    """Adds the routes to the server's application. targets: of extensions, by method."""
     warm()
     bus = Bus()
     lives: list[Life] = []
@@ -49,7 +54,7 @@ def add_trainings(server: Server, start: Callable[[RunFolder], Life] = start_fak
         poll=0.02,
         grace=0.2,
     )
-    trainings = Trainings(server.folders, store, bus, supervisor, server.resolver, FakePlanner())
+    trainings = Trainings(server.folders, store, bus, supervisor, server.resolver, FakePlanner(), targets=targets)
     supervisor.start()
     server.app.include_router(training_router(trainings))
     templates = server.folders.data / "textual_inversion_templates"

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.browser
 PROMPT = "#txt2img_prompt textarea"
 NEGATIVE = "#txt2img_neg_prompt textarea"
 LINE = "Steps: 7, Sampler: Euler a, Schedule type: Karras, CFG scale: 4.5, Seed: 99, Size: 64x72"
-TEXT = f"a red house\nNegative prompt: blurry\n{LINE}, Clip skip: 2, RNG: CPU, Version: v1.10.1"
+TEXT = f"a red house\nNegative prompt: blurry\n{LINE}, CFG rescale: 0.4, Clip skip: 2, RNG: CPU, Version: v1.10.1"
 
 
 def png(text: str = TEXT) -> bytes:
@@ -73,10 +73,13 @@ def test_a_text_in_the_prompt_fills_the_form(page: Page, site: Site) -> None:
     page.wait_for_function("JSON.parse(easel.memory()).values.overrides.length === 1")
     opened(page, site.address)
     expect(page.locator("#txt2img_override_settings")).to_contain_text("Clip skip: 2")
+    assert number(page, "cfg_rescale") == "0.4"
     page.click("#txt2img_generate")
     site.engine.open_for_good.set()
+    expect(page.locator("#html_info_txt2img")).to_contain_text("CFG rescale: 0.4")
     expect(page.locator("#html_info_txt2img")).to_contain_text("Clip skip: 2")
     request = site.server.jobs.history(None)[0].request
+    assert request.cfg_rescale == 0.4
     assert (request.clip_skip, request.seed, request.schedule, request.noise_source) == (2, 99, "Karras", "CPU")
 
 

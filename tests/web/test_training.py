@@ -7,12 +7,16 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from typing import Annotated, Literal
 
 import pytest
 from PIL import Image
 from playwright.sync_api import BrowserContext, Page, expect
+from pydantic import BaseModel, Field
 
 from app.access import Access
+from app.entries import TargetEntry
+from app.schema.control import Control
 from app.web import mount_page
 from tests.api.serving import build_server
 from tests.api.training_site import TrainingSite, add_trainings
@@ -36,10 +40,11 @@ def opens(tmp_path: Path, new_context: Callable[..., BrowserContext], sites: lis
     """Opens the tab of a server with these rules."""
     with ExitStack() as closing:
 
-        def make(access: Access | None = None, pause: float = 0.002) -> Page:
+        def make(access: Access | None = None, pause: float = 0.002, **targets: TargetEntry) -> Page:
             server = build_server(tmp_path / "data", FakeEngine, access or Access())
             closing.callback(server.close)
-            site = add_trainings(server, partial(start_fake, pause=pause))
+            methods = {f"mine/{name}": entry for name, entry in targets.items()}
+            site = add_trainings(server, partial(start_fake, pause=pause), methods)
             closing.callback(site.close)
             sites.append(site)
             mount_page(
@@ -49,6 +54,7 @@ def opens(tmp_path: Path, new_context: Callable[..., BrowserContext], sites: lis
                 settings=server.settings,
                 resolver=server.resolver,
                 styles=server.styles,
+                targets=methods,
             )
             return train_tab(opened(new_context().new_page(), closing.enter_context(running(server))))
 
@@ -93,6 +99,42 @@ def test_from_a_folder_of_pictures_to_a_file_that_the_prompt_names(opens: Opens,
     page.get_by_role("button", name="Try it").click()
     expect(page.locator("#txt2img_prompt textarea")).to_have_value("sks dog <lora:mine:1>")
     expect(page.locator("#txt2img_prompt textarea")).to_be_visible()
+
+
+class Settings(BaseModel):
+    """Of a method of an extension."""
+
+    rate: Annotated[float, Field(gt=0), Control("Speed", "times the learning rate", 0, 10)] = 1.5
+    way: Annotated[Literal["up", "down"], Control("Way")] = "up"
+    twice: Annotated[bool, Control("Twice")] = True
+    unseen: int = 3
+
+
+def test_an_extensions_method_shows_its_settings_which_reach_the_run(
+    opens: Opens, sites: list[TrainingSite], tmp_path: Path
+) -> None:
+    page = opens(thing=TargetEntry("thing", "Thing: of mine", "embedding", lambda: None, Settings))
+    speed = page.get_by_label("Speed")
+    expect(speed).to_be_hidden()
+    page.check("#train_methods [value='mine/thing']")
+    expect(speed).to_have_value("1.5")
+    fill(page, some_pictures(tmp_path / "dogs"), steps=2)
+    speed.fill("-1")
+    page.click("#train_start")
+    expect(page.locator("#train_error")).to_contain_text("rate: Input should be greater than 0")
+    expect(speed).to_have_attribute("aria-invalid", "true")
+    speed.fill("2.5")
+    page.get_by_label("Way").select_option("down")
+    page.get_by_label("Twice").uncheck()
+    page.click("#train_start")
+    expect(page.locator("#train_choice")).to_contain_text("mine")
+    (training,) = sites[0].store.history(None, 10)
+    assert training.run.request.method_settings == {"rate": 2.5, "way": "down", "twice": False}
+    page.reload()
+    train_tab(page)
+    expect(page.get_by_label("Speed")).to_have_value("2.5")
+    page.check("#train_methods [value='lora']")
+    expect(page.get_by_label("Speed")).to_be_hidden()
 
 
 def test_wrong_values_are_told_at_their_field_before_anything_starts(opens: Opens, tmp_path: Path) -> None:

@@ -15,15 +15,18 @@ easel.train = (() => {
     ints: (input) => numbers(input.value), floats: (input) => numbers(input.value), optional: (input) => (input.value.trim() === "" ? null : Number(input.value)),
   };
   const method = () => document.querySelector("#train_methods input:checked")?.value ?? "lora";
+  // What an extension's method asks for besides.
+  const settings = (of) => [...document.querySelectorAll("#train [data-setting]")].filter((input) => input.dataset.of === of);
   function values() {
     const read = Object.fromEntries(fields().map((input) => [input.dataset.field, READ[input.dataset.type](input)]));
-    return { ...read, method: method() };
+    const own = settings(method()).map((input) => [input.dataset.setting, READ[input.dataset.type](input)]);
+    return { ...read, method: method(), ...(own.length && { method_settings: Object.fromEntries(own) }) };
   }
   function fill(wanted) {
     if (wanted.method) document.querySelector(`#train_methods [value="${CSS.escape(wanted.method)}"]`).checked = true;
     const missing = [];
-    for (const input of fields()) {
-      const value = wanted[input.dataset.field];
+    for (const input of [...fields(), ...settings(wanted.method)]) {
+      const value = input.dataset.setting ? wanted.method_settings?.[input.dataset.setting] : wanted[input.dataset.field];
       if (value === undefined) continue;
       const offered = input.tagName === "SELECT" ? [...input.options].map((option) => option.value) : [];
       const found = input.dataset.models ? offered.find((title) => title === value || stem(title) === stem(String(value))) : value;
@@ -61,7 +64,8 @@ easel.train = (() => {
     const place = byId("error");
     place.textContent = problem.message;
     place.hidden = false;
-    const input = problem.field && byId(problem.field);
+    const own = problem.field?.match(/^method_settings\.(\w+)/)?.[1];
+    const input = own ? settings(method()).find(({ dataset }) => dataset.setting === own) : problem.field && byId(problem.field);
     if (!input) return place.scrollIntoView({ block: "nearest" });
     input.closest("details")?.setAttribute("open", "");
     input.setAttribute("aria-invalid", "true");
@@ -70,7 +74,7 @@ easel.train = (() => {
   }
   function clear() {
     byId("error").hidden = true;
-    for (const input of fields()) for (const name of ["aria-invalid", "aria-describedby"]) input.removeAttribute(name);
+    for (const input of [...fields(), ...settings(method())]) for (const name of ["aria-invalid", "aria-describedby"]) input.removeAttribute(name);
   }
   async function send(path, body) {
     const answer = await fetch(path, { method: "POST", body: JSON.stringify(body), headers: { "Content-Type": "application/json" } });
