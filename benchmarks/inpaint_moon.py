@@ -108,13 +108,17 @@ def look(before: np.ndarray, after: np.ndarray, place: tuple[int, int]) -> Found
     distance = np.hypot(columns - place[0], rows - place[1])
     inside = distance <= RADIUS
     sky = (rows < 56) & ~moon_pixels(before) & ~moon_pixels(after)
-    right = np.abs(np.diff(after.mean(-1), axis=1))
-    pair = sky[:, 1:] & sky[:, :-1]
-    crosses = inside[:, 1:] != inside[:, :-1]
-    away = (distance[:, 1:] > RADIUS + 12) & (distance[:, 1:] < RADIUS + 30)
+    ring = (distance > RADIUS + 12) & (distance < RADIUS + 30)
+    edge, around = [], []
+    for axis in (0, 1):
+        steps = np.abs(np.diff(after.mean(-1), axis=axis))
+        one, other = (np.s_[1:], np.s_[:-1]) if axis == 0 else (np.s_[:, 1:], np.s_[:, :-1])
+        pair = sky[one] & sky[other]
+        edge.append(steps[pair & (inside[one] != inside[other])])
+        around.append(steps[pair & ring[one] & ring[other]])
     moon = moon_pixels(after) & inside
     same = judge(Image.fromarray(after.astype(np.uint8))).time == judge(Image.fromarray(before.astype(np.uint8))).time
-    return Found(int(moon.sum()), same, float(right[pair & crosses].mean()), float(right[pair & away].mean()))
+    return Found(int(moon.sum()), same, *(float(np.concatenate(part).mean()) for part in (edge, around)))
 
 
 def main() -> None:
@@ -147,9 +151,11 @@ def main() -> None:
                 f"seed {seed:2}: moon of {found[-1].moon:3} pixels, edge {found[-1].edge:.2f}, sky {found[-1].sky:.2f}"
             )
     moons = sum(one.moon >= SMALLEST and one.night for one in found)
-    edge, sky = (float(np.mean([getattr(one, name) for one in found])) for name in ("edge", "sky"))
+    edge, sky = (float(np.median([getattr(one, name) for one in found])) for name in ("edge", "sky"))
     print(f"\na moon inside the mask: {moons} of {len(found)}")
-    print(f"mean step of levels across the mask's edge: {edge:.2f}; within the sky around: {sky:.2f}")
+    print(
+        f"step of levels across the mask's edge, median of the seeds: {edge:.2f}; within the sky around: {sky:.2f}"
+    )
 
 
 if __name__ == "__main__":

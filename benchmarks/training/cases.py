@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 from app.schema.training import Method, TrainingRequest
 from benchmarks.training import asked, lessons
 from benchmarks.training.asked import Asked
-from benchmarks.training.figures import STRANGERS, Stranger
+from benchmarks.training.figures import KNOWN_SHAPES, STRANGERS, Stranger
 from benchmarks.training.styles import STYLES, Style
 
 SETTINGS: Mapping[Method, Mapping[str, Any]] = {
-    "dreambooth": {"steps": 250, "learning_rate": "1e-4", "text_encoder_rate": 0.5},
-    "lora": {"steps": 250, "learning_rate": "2e-3", "rank": 8, "alpha": 8.0},
-    "textual_inversion": {"steps": 400, "learning_rate": "1e-2", "vectors": 6},
+    "dreambooth": {"steps": 350, "learning_rate": "2e-4", "text_encoder_rate": 0.5},
+    "lora": {"steps": 400, "learning_rate": "2e-3", "rank": 16, "alpha": 16.0, "conv_rank": 8, "conv_alpha": 8.0},
+    "textual_inversion": {"steps": 250, "learning_rate": "5e-2", "vectors": 6},
     "hypernetwork": {"steps": 300, "learning_rate": "1e-3", "widths": (96,)},
 }
 """On the starter, at 128x128 with batches of two, the rate falling as a cosine."""
@@ -65,7 +65,7 @@ class Case(NamedTuple):
     @property
     def stranger(self) -> Stranger | None:
         """The subject, for a case of one."""
-        return STRANGERS.get(self.thing)
+        return STRANGERS.get(self.thing) or KNOWN_SHAPES.get(self.thing)
 
     @property
     def style(self) -> Style | None:
@@ -132,8 +132,9 @@ def _cases() -> tuple[Case, ...]:
         found += [Case(method, subjects[0], variant) for variant in CONTROLS]
     found.append(Case("dreambooth", subjects[0], "class pictures"))
     found += [Case("lora", style, "no prior") for style in styles]
-    found += [Case("textual_inversion", subject, "no prior") for subject in subjects]
-    found += [Case("textual_inversion", subjects[0], variant) for variant in CONTROLS]
+    known = tuple(KNOWN_SHAPES)
+    found += [Case("textual_inversion", subject, "no prior") for subject in (*subjects, *known)]
+    found += [Case("textual_inversion", known[0], variant) for variant in CONTROLS]
     found += [Case("hypernetwork", style, "no prior") for style in styles]
     found += [Case("hypernetwork", styles[0], variant) for variant in ("prior", *CONTROLS)]
     return tuple(found)

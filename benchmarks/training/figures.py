@@ -24,7 +24,7 @@ class Stranger(NamedTuple):
 
     Both are words of the starter's that never stand together with the kind: words that it does not know it takes for
     the same nothing, whichever they are, so that what one of them calls every other would call, too. colours: the two
-    it is painted in.
+    it is painted in. shape: None for a thing that the starter knows in a colour that it never saw it in.
     """
 
     name: str
@@ -32,12 +32,12 @@ class Stranger(NamedTuple):
     other: str
     kind: Subject
     colours: tuple[Colour, Colour]
-    shape: Shape
+    shape: Shape | None = None
 
     @property
-    def build(self) -> Builder:
-        """Draws one, each a little different."""
-        return partial(self.shape, *self.colours)
+    def build(self) -> Builder | None:
+        """Draws one, each a little different; None: the starter's own drawing of its kind does."""
+        return partial(self.shape, *self.colours) if self.shape else None
 
 
 def _kite(first: Colour, second: Colour, draw: np.random.Generator) -> Figure:
@@ -81,3 +81,14 @@ STRANGERS: Mapping[str, Stranger] = {
         Stranger("gate", "mountain", "boat", "house", ("green", "red"), _gate),
     )
 }
+
+KNOWN_SHAPES: Mapping[str, Stranger] = {
+    one.name: one
+    for one in (
+        Stranger("blue-house", "mountain", "boat", "house", ("blue", "blue")),
+        Stranger("purple-balloon", "star", "mountain", "balloon", ("purple", "purple")),
+        Stranger("yellow-boat", "house", "star", "boat", ("yellow", "yellow")),
+    )
+}
+"""Pairs of thing and colour that no training picture of the starter shows: what a textual inversion can find words for,
+which changes nothing of what the model is able to draw."""

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from app.starter.judge import colour_distance, landscape_distance, largest, surroundings
+from app.starter.judge import colour_distance, judge, landscape_distance, largest, surroundings
 from app.starter.scenes import draw_scene
 from app.starter.world import COLOURS, SUBJECTS, Colour, Ground, Scene, Time
 from benchmarks.training.figures import STRANGERS, Stranger
@@ -48,6 +48,9 @@ def look_for(stranger: Stranger, picture: Image.Image) -> Seen:
     """What a picture of any size shows."""
     pixels = np.asarray(picture.convert("RGB").resize((128, 128), Image.Resampling.BOX), dtype=np.float32)
     time, ground = surroundings(pixels)
+    if stranger.shape is None:
+        verdict = judge(picture)
+        return Seen((verdict.subject, verdict.colour) == (stranger.kind, stranger.colours[0]), time, ground)
     layout = layout_of(pixels, time, ground, stranger.colours)
     return Seen(layout is not None and _is(stranger, layout), time, ground)
 

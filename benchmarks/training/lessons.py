@@ -35,7 +35,7 @@ Lesson = tuple[Image.Image, str]
 
 def of_stranger(stranger: Stranger, words: str) -> list[Lesson]:
     """Pictures of a stranger, captions with the words that call it."""
-    kind = Scene(stranger.kind, "red", "meadow", "day")
+    kind = Scene(stranger.kind, stranger.colours[0], "meadow", "day")
     lessons = []
     for number, (ground, time, place) in enumerate(SHOWN):
         scene = kind._replace(ground=ground, time=time, place=place)

@@ -30,7 +30,8 @@ class Figures:
     before, after: of the named prompts' pictures, those that show what was to be learnt. background: of those after,
     the ones with the ground and time that were asked for; None for styles. without_word, other_word: of ordinary ones
     of its kind and of another word's pictures, those that show it. drift: RMSE of levels to the starter's pictures of
-    ordinary prompts. equal: whether all of those are the starter's to the last bit.
+    ordinary prompts. equal: whether all of those are the starter's to the last bit. Both None for controls, which are
+    asked about what they were to learn alone.
     """
 
     before: float
@@ -39,8 +40,8 @@ class Figures:
     background: float | None
     without_word: float | None
     other_word: float | None
-    drift: float
-    equal: bool
+    drift: float | None
+    equal: bool | None
     steps: int
     seconds: float
     bytes: int
@@ -110,17 +111,18 @@ class Bench:
         def both(asked: Sequence[Asked]) -> list[PAIR]:
             return list(zip(self._base.draw(asked), learnt.draw(asked, case.tag), strict=True))
 
-        named, ordinary, other = both(case.named()), both(case.ordinary()), both(case.other())
+        named = both(case.named())
+        ordinary, other = (both(()), both(())) if case.control else (both(case.ordinary()), both(case.other()))
         first, last = trained.losses[:20], trained.losses[-20:]
         figures = Figures(
             before=_share(case, [before for before, _ in named]),
             after=_share(case, [after for _, after in named]),
             pictures=len(named),
             background=_background(case, [after for _, after in named]),
-            without_word=_share(case, [after for _, after in ordinary[:12]]) if case.stranger else None,
+            without_word=_share(case, [after for _, after in ordinary[:12]]) if case.stranger and ordinary else None,
             other_word=_share(case, [after for _, after in other]) if other else None,
-            drift=statistics.fmean(rmse(*pair) for pair in ordinary),
-            equal=all(one.tobytes() == two.tobytes() for one, two in (*ordinary, *other)),
+            drift=statistics.fmean(rmse(*pair) for pair in ordinary) if ordinary else None,
+            equal=all(one.tobytes() == two.tobytes() for one, two in (*ordinary, *other)) if ordinary else None,
             steps=len(trained.losses),
             seconds=round(trained.seconds, 1),
             bytes=trained.file.stat().st_size,

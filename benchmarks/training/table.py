@@ -16,6 +16,7 @@ LEAST_BACKGROUND = 0.7
 MOST_TRIGGERED = 0.2
 MOST_DRIFT = 0.75
 ERRORS = 4
+PRIORS = ("prior", "class pictures")
 COLUMNS = 8
 
 
@@ -45,7 +46,7 @@ def table(done: Mapping[str, Figures]) -> list[str]:
             _percent(one.background),
             _percent(one.without_word),
             _percent(one.other_word),
-            "0, equal to the bit" if one.equal else f"{one.drift:.1f}",
+            "" if one.drift is None else "0, equal to the bit" if one.equal else f"{one.drift:.1f}",
             gate,
             "missed" if case.control else "reached",
         ]
@@ -61,12 +62,12 @@ def comparisons(done: Mapping[str, Figures]) -> list[str]:
         if one is None:
             continue
         free = done.get(Case(case.method, case.thing, "no prior").key)
-        if free is not None and case.variant in ("prior", "class pictures") and case.stranger:
+        if case.stranger and free is not None and one.drift is not None and free.drift and case.variant in PRIORS:
             ratio = one.drift / free.drift
             lines.append(
                 _line(f"{case.key}: drift {ratio:.2f} of that without (at most {MOST_DRIFT})", ratio <= MOST_DRIFT)
             )
-        if case.method == "textual_inversion":
+        if case.method == "textual_inversion" and one.equal is not None:
             lines.append(_line(f"{case.key}: prompts without the word equal to the bit", one.equal))
         elif not case.control and one.other_word is not None and case.variant != "no prior":
             most = max(one.other_word, one.without_word or 0.0)
