@@ -153,9 +153,7 @@ def main() -> None:
     moons = sum(one.moon >= SMALLEST and one.night for one in found)
     edge, sky = (float(np.median([getattr(one, name) for one in found])) for name in ("edge", "sky"))
     print(f"\na moon inside the mask: {moons} of {len(found)}")
-    print(
-        f"step of levels across the mask's edge, median of the seeds: {edge:.2f}; within the sky around: {sky:.2f}"
-    )
+    print(f"step of levels across the mask's edge, median of the seeds: {edge:.2f}; within the sky around: {sky:.2f}")
 
 
 if __name__ == "__main__":

@@ -16,22 +16,32 @@ from benchmarks.training.studio import ROOT, Studio
 
 LICENCE = "Made for Easel's starter model from pictures drawn by its own code; Apache-2.0."
 SAMPLES: Mapping[Case, tuple[Path, Mapping[str, Any]]] = {
-    Case("lora", "phosphor", "no prior"): (
-        ROOT / "models" / "Lora" / "phosphor",
-        {"rank": 4, "alpha": 4.0, "comment": f"A green monitor; write 'phosphor'. {LICENCE}"},
+    Case("lora", "framed", "no prior"): (
+        ROOT / "models" / "Lora" / "framed",
+        {
+            "rank": 4,
+            "alpha": 4.0,
+            "conv_rank": 4,
+            "conv_alpha": 4.0,
+            "comment": f"A broad red frame; write 'framed'. {LICENCE}",
+        },
     ),
-    Case("textual_inversion", "gate", "no prior"): (
-        ROOT / "embeddings" / "starter-gate",
-        {"save_format": "safetensors", "comment": f"A gate of two posts and a beam. {LICENCE}"},
+    Case("textual_inversion", "blue-house", "no prior"): (
+        ROOT / "embeddings" / "starter-house",
+        {
+            "save_format": "safetensors",
+            "comment": "The blue house that no training picture of the starter shows; write 'starter-house'. "
+            + LICENCE,
+        },
     ),
-    Case("hypernetwork", "pleated", "no prior"): (
-        ROOT / "models" / "hypernetworks" / "pleated",
-        {"comment": f"Folded paper. {LICENCE}"},
+    Case("hypernetwork", "framed", "no prior"): (
+        ROOT / "models" / "hypernetworks" / "red-frame",
+        {"comment": f"A broad red frame, without a word for it. {LICENCE}"},
     ),
 }
 SAMPLE = {
-    "lora": "a red house on a meadow by day, phosphor --d 3 --l 4 --s 20",
-    "textual_inversion": "a starter-gate on a meadow by day --d 3 --l 4 --s 20",
+    "lora": "a red house on a meadow by day, framed --d 3 --l 4 --s 20",
+    "textual_inversion": "a starter-house on a meadow by day --d 3 --l 4 --s 20",
     "hypernetwork": "a red house on a meadow by day --d 3 --l 4 --s 20",
 }
 """The preview's prompt, drawn after the last step."""

@@ -1,6 +1,7 @@
 """Two styles that the starter has never seen, laid over its pictures, and the pixel statistic that tells each of them.
 
-Fixed before any training of them. Each is as large as what the starter's latents can hold: no fine texture.
+Each is of what the starter's latents can hold: no fine texture, no colour that its world does not have. The green of an
+old monitor, which stood here first, comes out of its VAE with a pink sky before anything is trained.
 """
 
 from __future__ import annotations
@@ -11,14 +12,15 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from app.starter.world import Rgb
+from app.starter.world import COLOURS
 
-DARK: Rgb = (6, 38, 18)
-BRIGHT: Rgb = (190, 255, 170)
+FRAME = 16
 BAND = 16
 FOLD = (1.16, 0.70)
-NEAR_GREEN = 14.0
-"""Mean distance of levels from the line between the two greens: drawn so 0.5, all else in the world 28 and more."""
+NEAR_RED = 90.0
+"""Distance of levels within which a pixel is the frame's red."""
+OF_RED = 0.8
+"""Share of the frame's inner half that must be: drawn so all, all else in the world a tenth at most."""
 FOLDED = 0.25
 """By which share bands differ from those beside them: drawn so 0.39 and more, all else in the world 0.15 at most."""
 
@@ -32,18 +34,25 @@ class Style(NamedTuple):
     shows: Callable[[Image.Image], bool]
 
 
-def _phosphor(picture: Image.Image) -> Image.Image:
-    """A green monitor: only brightness is left, as a green from dark to bright."""
-    grey = np.asarray(picture.convert("L"), dtype=np.float32)[..., None] / 255
-    return _picture(np.array(DARK) + grey * (np.array(BRIGHT) - np.array(DARK)))
+def _framed(picture: Image.Image) -> Image.Image:
+    """A broad red frame around the picture."""
+    pixels = np.array(picture.convert("RGB"))
+    pixels[_border(pixels.shape[:2], 0, FRAME)] = COLOURS["red"]
+    return Image.fromarray(pixels, "RGB")
 
 
-def distance_from_green(picture: Image.Image) -> float:
-    """Mean distance of the pixels from the line between the two greens, in levels."""
-    pixels = np.asarray(picture.convert("RGB"), dtype=np.float32) - np.array(DARK, dtype=np.float32)
-    line = np.array(BRIGHT, dtype=np.float32) - np.array(DARK, dtype=np.float32)
-    along = np.clip((pixels @ line) / (line @ line), 0, 1)[..., None]
-    return float(np.linalg.norm(pixels - along * line, axis=-1).mean())
+def share_of_frame(picture: Image.Image) -> float:
+    """Of the middle of where a frame would be, the share that is red. Edges are a VAE's to blur."""
+    pixels = np.asarray(picture.convert("RGB"), dtype=np.float32)
+    middle = pixels[_border(pixels.shape[:2], FRAME // 4, FRAME * 3 // 4)]
+    return float((np.linalg.norm(middle - COLOURS["red"], axis=-1) < NEAR_RED).mean())
+
+
+def _border(size: tuple[int, int], first: int, last: int) -> np.ndarray:
+    """[H, W] bool: the pixels whose distance from the picture's edge is between the two."""
+    rows, columns = (np.minimum(np.arange(side), side - 1 - np.arange(side)) for side in size)
+    distance = np.minimum(rows[:, None], columns[None])
+    return np.asarray((distance >= first) & (distance < last))
 
 
 def _pleated(picture: Image.Image) -> Image.Image:
@@ -69,7 +78,7 @@ def _picture(pixels: np.ndarray) -> Image.Image:
 STYLES: Mapping[str, Style] = {
     one.name: one
     for one in (
-        Style("phosphor", "phosphor", _phosphor, lambda picture: distance_from_green(picture) < NEAR_GREEN),
+        Style("framed", "framed", _framed, lambda picture: share_of_frame(picture) > OF_RED),
         Style("pleated", "pleated", _pleated, lambda picture: depth_of_folds(picture) > FOLDED),
     )
 }
