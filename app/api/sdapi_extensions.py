@@ -35,8 +35,9 @@ FACE_OPTIONS: Mapping[str, str] = {
     "face_restoration_model": "model",
     "save_images_before_face_restoration": "save_before",
 }
-FACES = "face_restoration"
 """A1111's options that are values here; a request gives them in override_settings."""
+FACES = "face_restoration"
+"""The extension, and A1111's option that asks for it."""
 STRENGTH = 0.75
 """A1111's denoising strength over the API where a request says none."""
 NO_CHECKPOINT = (None, "", "None")
