@@ -12,12 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from app.models.keys import Source, text_dialect, text_sources
-from app.models.memory import is_mapped, mark_mapped
+from app.models.memory import is_mapped, mark_mapped, walk
 from app.models.progress import Meter
 from app.models.skeletons import Skeletons
 from app.models.text_encoder import TextEncoder
 from app.models.weights import Weights
 from app.schema.errors import BrokenModelFile
+
+_SCALES = ("scale_weight", "weight_scale")
+"""How ComfyUI names what a weight in eight bits is to be multiplied by."""
 
 
 def fill_text_encoder(
@@ -38,7 +41,7 @@ def fill_text_encoder(
         sources = text_sources(names, encoder.facts, file.shapes)
         return {name: sources[on_disk] for name, on_disk in zip(slots, names, strict=True)}
 
-    sources = skeletons.places(("text", tuple(slots), encoder.facts.prefix, dialect, turned), find)
+    sources = skeletons.known(("text", tuple(slots), encoder.facts.prefix, dialect, turned), find)
     used = fill(file, slots, sources, dtype, device, "text encoder", meter)
     # The only buffer of the module; it is counted, not stored.
     encoder.transformer.embeddings.position_ids = torch.arange(encoder.facts.length, device=device).expand((1, -1))
@@ -56,9 +59,9 @@ class Slot(NamedTuple):
 def slots_of(module: nn.Module) -> dict[str, Slot]:
     """The places of all parameters by their full names."""
     return {
-        f"{path}.{name}" if path else name: Slot(part, name, parameter)
-        for path, part in module.named_modules()
-        for name, parameter in part._parameters.items()  # named_parameters() walks through the children once more
+        f"{path}{name}": Slot(part, name, parameter)
+        for path, part in walk(module)
+        for name, parameter in part._parameters.items()
         if parameter is not None
     }
 
@@ -81,10 +84,11 @@ def fill(
             hint="Copy or download it again.",
         )
     meter.begin(part)
-    scaled = {key: scale for key in used if (scale := scale_name(key, file.shapes))}
+    scales = {name for name in file.shapes if name.endswith(_SCALES)}
+    scaled = {key: scale for key in used if (scale := scale_name(key, scales))} if scales else {}
     for name in sorted(sources, key=lambda name: file.position(sources[name].key)):
         slot, source = slots[name], sources[name]
-        parameter, tensor = slot.parameter, take(file, source)
+        parameter, tensor = slot.parameter, _taken(file, source, scaled.get(source.key))
         meter.add(tensor.numel() * file.dtypes[source.key].itemsize)
         if tensor.shape != parameter.shape:
             # Linear layers of today are 1x1 convolutions in the original, and the other way round.
@@ -99,13 +103,14 @@ def fill(
         if keeps and (tensor.dtype != dtype or device.type != "cpu") and not is_mapped(parameter):
             parameter.data.copy_(tensor)
             continue
-        value = tensor.to(device).to(dtype).contiguous()
+        shared = device.type == "cpu" and tensor.dtype == dtype and tensor.is_contiguous()
+        value = tensor if shared else tensor.to(device).to(dtype).contiguous()
         if keeps:
             parameter.data = value
         else:
             parameter = nn.Parameter(value, requires_grad=False)
             slot.module.register_parameter(slot.name, parameter)
-        if value.data_ptr() == tensor.data_ptr() and source.key not in scaled:
+        if shared and source.key not in scaled:
             mark_mapped(parameter)
     meter.end()
     return used.union(scaled.values())
@@ -116,8 +121,11 @@ def take(file: Weights, source: Source) -> Tensor:
 
     Weights in eight bits with a scale are multiplied by it, which makes them float32.
     """
+    return _taken(file, source, scale_name(source.key, file.shapes))
+
+
+def _taken(file: Weights, source: Source, scale: str | None) -> Tensor:
     tensor = file.tensor(source.key)
-    scale = scale_name(source.key, file.shapes)
     if scale is not None:
         tensor = _scaled(file, source.key, tensor, file.tensor(scale))
     wrong = source.third is not None and (tensor.dim() == 0 or tensor.shape[0] % 3)
@@ -130,11 +138,11 @@ def take(file: Weights, source: Source) -> Tensor:
 
 
 def scale_name(key: str, names: Container[str]) -> str | None:
-    """The tensor that a weight in eight bits is to be multiplied by, in either of ComfyUI's two namings, or None."""
+    """The tensor that a weight in eight bits is to be multiplied by, or None."""
     if not key.endswith(".weight"):
         return None
     module = key.removesuffix("weight")
-    return next((name for name in (f"{module}scale_weight", f"{module}weight_scale") if name in names), None)
+    return next((f"{module}{end}" for end in _SCALES if f"{module}{end}" in names), None)
 
 
 def _scaled(file: Weights, key: str, tensor: Tensor, scale: Tensor) -> Tensor:

@@ -65,13 +65,17 @@ def load_checkpoint(
     """
     file = open_checkpoint(source)
     target = torch.device(device)
-    family = family_of(file)
+    skeletons = skeletons or Skeletons()
+    family = skeletons.known(("family", file.identity), lambda: family_of(file))
+    # Not remembered: what lies beside a file may change while the file does not.
     facts = read_facts(file.path, file.shapes, file.metadata)
     lenders = [open_checkpoint(lender) for lender in text_encoders_from]
     parts = text_parts(file, family, facts, lenders)
-    architecture = architecture_of(file, family, facts, parts, needs_vae=vae is None)
+    whole, own = (file.identity, *(lender.identity for lender in lenders)), vae is None
+    architecture = skeletons.known(
+        ("architecture", whole, facts, own), lambda: architecture_of(file, family, facts, parts, needs_vae=own)
+    )
     family = as_in_file(family, architecture)
-    skeletons = skeletons or Skeletons()
     reused = into if into is not None and into.architecture == architecture else None
     places = [(part.file, text.prefix) for part, text in zip(parts, family.text_encoders, strict=True)]
     places += [(file, family.unet_prefix), *([(file, family.vae_prefix)] if architecture.vae else [])]
@@ -79,7 +83,7 @@ def load_checkpoint(
     used: set[str] = set()
     unet = reused.unet if reused else skeletons.unet(architecture.unet, architecture.heads, architecture.unet_groups)
     slots = slots_of(unet)
-    sources = skeletons.places((architecture.unet, family.unet_prefix), lambda: unet_sources(slots, family.unet_prefix))
+    sources = skeletons.known((architecture.unet, family.unet_prefix), lambda: unet_sources(slots, family.unet_prefix))
     used |= fill(file, slots, sources, precision.unet, target, "U-Net", meter)
     encoders = []
     for number, (shape, text_facts) in enumerate(architecture.texts):
@@ -88,8 +92,8 @@ def load_checkpoint(
         used |= fill_text_encoder(parts[number].file, encoder, precision.text, target, meter, skeletons)
         encoders.append(encoder)
     if architecture.vae is not None:
-        own = reused.vae.module if reused and reused.vae.file is None else None
-        module = own or skeletons.vae(architecture.vae, architecture.vae_groups, family.scaling_factor)
+        standing = reused.vae.module if reused and reused.vae.file is None else None
+        module = standing or skeletons.vae(architecture.vae, architecture.vae_groups, family.scaling_factor)
         used |= _fill_vae(file, module, family.vae_prefix, architecture.vae, precision.vae, target, meter, skeletons)
         vae = Vae(module, family.scaling_factor, family.pixels_per_latent, name=f"of {file.path.name}")
     assert vae is not None
@@ -136,7 +140,9 @@ def load_vae(
     file = open_vae(source)
     prefix = "first_stage_model." if "first_stage_model.decoder.conv_in.weight" in file.shapes else ""
     facts = read_facts(file.path, file.shapes, file.metadata)
-    shape = within(file, "VAE", lambda: vae_shape(below(file.shapes, prefix)))
+    shape = skeletons.known(
+        ("vae", file.identity, prefix), lambda: within(file, "VAE", lambda: vae_shape(below(file.shapes, prefix)))
+    )
     architecture = (shape, norm_groups(file, "VAE", shape.channels, facts.vae_norm_groups, 32))
     reused = into if into is not None and into.architecture == architecture else None
     module = reused.module if reused is not None else skeletons.vae(*architecture, scaling_factor)
@@ -156,7 +162,7 @@ def _fill_vae(
     skeletons: Skeletons,
 ) -> set[str]:
     slots = slots_of(module)
-    sources = skeletons.places((shape, prefix), lambda: vae_sources(slots, prefix))
+    sources = skeletons.known((shape, prefix), lambda: vae_sources(slots, prefix))
     return fill(file, slots, sources, dtype, device, "VAE", meter)
 
 

@@ -53,9 +53,25 @@ def taken(modules: Iterable[nn.Module]) -> Taken:
     return Taken(device, host, mapped)
 
 
+def walk(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """All modules of a tree with the beginning of their weights' names ('' or 'path.'), each once, in any order.
+
+    named_modules() hands each of them up through all the levels above it.
+    """
+    seen: set[int] = set()
+    pending = [("", module)]
+    while pending:
+        path, part = pending.pop()
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
+        yield path, part
+        pending += [(f"{path}{name}.", child) for name, child in part._modules.items() if child is not None]
+
+
 def _tensors(modules: Iterable[nn.Module]) -> Iterable[Tensor]:
     """Parameters and buffers, each once; parameters() and buffers() would walk through all modules twice."""
-    parts = [part for module in modules for part in module.modules()]
+    parts = [part for module in modules for _, part in walk(module)]
     found = (tensor for part in parts for tensor in (*part._parameters.values(), *part._buffers.values()))
     return {id(tensor): tensor for tensor in found if tensor is not None}.values()
 

@@ -1,4 +1,4 @@
-"""Skeletons: empty modules by architecture, each built once and copied for every load, and where their weights lie.
+"""Skeletons: empty modules by architecture, each built once and copied for every load, and what was found out of files.
 
 Building a U-Net takes ten times as long as mapping its file. Holds no weights.
 """
@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 from torch import nn
 
 from app.models.families import TextEncoderFacts
-from app.models.keys import Source
 from app.models.shapes import TextShape, UNetShape, VaeShape
 
 Kept = TypeVar("Kept")
@@ -22,12 +21,13 @@ _OWN = (dict, OrderedDict, list, set)
 
 
 class Skeletons:
-    """One thread. keeps: so many of each; the oldest go."""
+    """One thread. keeps: so many modules, knows: so many findings; the oldest go."""
 
-    def __init__(self, keeps: int = 16) -> None:
+    def __init__(self, keeps: int = 16, knows: int = 64) -> None:
         self._keeps = keeps
+        self._knows = knows
         self._modules: dict[Hashable, Any] = {}
-        self._places: dict[Hashable, dict[str, Source]] = {}
+        self._known: dict[Hashable, Any] = {}
 
     def unet(self, shape: UNetShape, heads: Sequence[int], norm_groups: int) -> Any:
         """An empty U-Net; as all of these a new one with each call."""
@@ -49,9 +49,10 @@ class Skeletons:
 
         return self._copy(("text", shape, facts), lambda: build_text_encoder(shape, facts))
 
-    def places(self, key: Hashable, find: Callable[[], dict[str, Source]]) -> dict[str, Source]:
-        """Where the parameters of a module lie in a file, found once for each key."""
-        return _remembered(self._places, key, find, self._keeps)
+    def known(self, key: Hashable, find: Callable[[], Kept]) -> Kept:
+        """What follows from the key alone: where the parameters of an architecture lie, what a file's names tell."""
+        found: Kept = _remembered(self._known, key, find, self._knows)
+        return found
 
     def _copy(self, key: Hashable, build: Callable[[], Any]) -> Any:
         return twin(_remembered(self._modules, key, build, self._keeps))

@@ -46,6 +46,7 @@ def test_two_tensors_of_one_place_share_memory_and_the_file_stays_as_it_is(tmp_p
 
 
 def test_a_system_that_cannot_read_ahead_reads_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.models.mapped_file._in_memory", lambda *_: False)
     monkeypatch.setattr("app.models.mapped_file._POPULATE_READ", 12345)
     path = numbers(tmp_path / "file.bin")
     file = MappedFile(path, 4, path.stat().st_size)
@@ -75,3 +76,23 @@ def test_a_closed_file_is_opened_again_and_one_that_was_cut_short_since_is_refus
     path.write_bytes(path.read_bytes()[:-400])
     with pytest.raises(BrokenModelFile, match=r"file\.safetensors was changed while it was read"):
         file.tensor("a")
+
+
+def test_a_file_that_is_in_memory_is_not_read_ahead_and_one_that_is_not_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+
+    def say(file: int, buffers: list[bytearray], place: int, flags: int) -> int:
+        read.append(place)
+        if len(read) > 3:
+            raise BlockingIOError
+        return 1
+
+    path = numbers(tmp_path / "file.bin")
+    size = path.stat().st_size
+    assert not MappedFile(path, 4, size)._reads_ahead  # just written
+    monkeypatch.setattr("os.preadv", say)
+    file = MappedFile(path, 4, size)
+    assert file._reads_ahead and read == [0, 157, 314, 471]
+    assert file.tensor(0, torch.float32, (10_000,)).tolist() == list(range(10_000))

@@ -61,10 +61,10 @@ def test_what_is_done_to_a_model_is_not_done_to_the_next_of_its_skeleton(tmp_pat
 
 
 def test_the_oldest_of_many_skeletons_go() -> None:
-    skeletons, found = Skeletons(keeps=2), []
+    skeletons, found = Skeletons(knows=2), []
 
     def find(key: str) -> dict[str, Any]:
-        return skeletons.places(key, lambda: found.append(key) or {})  # type: ignore[func-returns-value]
+        return skeletons.known(key, lambda: found.append(key) or {})  # type: ignore[func-returns-value]
 
     for key in ("a", "b", "b", "c", "a"):
         find(key)
