@@ -106,23 +106,12 @@ def _predicted(file: ModelFile, library: ModelLibrary) -> dict[str, str]:
     if file.folder:
         source = "its scheduler/scheduler_config.json" if summary.prediction else _USUAL
         return {"prediction": summary.prediction or "epsilon", "prediction_from": source}
-    metadata = library.metadata(file)
-    said = told_prediction(
-        file.path, _configured(metadata.get("easel.config", "")), metadata, summary.prediction == "v"
-    )
+    said = told_prediction(file.path, library.metadata(file), summary.prediction == "v")
     if said is not None:
         return {"prediction": said.type, "prediction_from": said.source}
     if summary.family == SD2:
         return {"prediction": "", "prediction_from": "found out when it is loaded, by a test of its U-Net"}
     return {"prediction": "epsilon", "prediction_from": _USUAL}
-
-
-def _configured(text: str) -> str:
-    try:
-        said = json.loads(text or "{}")
-    except (ValueError, RecursionError):
-        return ""
-    return str(said.get("prediction_type") or "") if isinstance(said, dict) else ""
 
 
 def _of_network(facts: NetworkFacts | None) -> dict[str, Any]:

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from app.engine.loading import require_unchanged
+from app.engine.room import until_it_fits
 from app.models import (
     FaceDetector,
     FaceRestorer,
     YuNet,
-    is_out_of_memory,
     load_face_restorer,
     with_faces_restored,
 )
@@ -52,18 +52,16 @@ class FaceShelf:
         deserve.
         """
         detector = self._detector_of(files.detector)
-        while True:
-            try:
-                return with_faces_restored(pixels, detector, self._restorer_of(files.restorer), visibility, tell)
-            except Exception as error:
-                if not is_out_of_memory(error):
-                    raise
-                if not self._make_room():
-                    raise OutOfMemory(
-                        f"The device has not enough memory for the face restorer {Path(files.restorer.path).name}.",
-                        field="face_restoration",
-                        hint="Close other programs that use the device, or start with --use-cpu all.",
-                    ) from error
+        short = OutOfMemory(
+            f"The device has not enough memory for the face restorer {Path(files.restorer.path).name}.",
+            field="face_restoration",
+            hint="Close other programs that use the device, or start with --use-cpu all.",
+        )
+
+        def restore() -> tuple[Tensor, int]:
+            return with_faces_restored(pixels, detector, self._restorer_of(files.restorer), visibility, tell)
+
+        return until_it_fits(restore, self._make_room, short)
 
     def clear(self) -> None:
         """Gives the memory back."""

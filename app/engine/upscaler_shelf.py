@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from app.engine.loading import require_unchanged
-from app.models import PLAIN, FileUpscaler, Upscaler, enlarged, is_out_of_memory, load_upscaler
+from app.engine.room import until_it_fits
+from app.models import PLAIN, FileUpscaler, Upscaler, enlarged, load_upscaler
 from app.schema.choices import NO_UPSCALER
 from app.schema.errors import OutOfMemory, UnknownChoice
 from app.schema.request import FileIdentity
@@ -53,12 +54,8 @@ class UpscalerShelf:
         ModelNotFound and ModelChanged for a file that is not what it was, OutOfMemory, and what the loader raises.
         """
         upscaler = self._upscaler(name, file)
-        while True:
-            try:
-                return enlarged(pixels, width, height, upscaler, tell)
-            except OutOfMemory:
-                if not self._make_room():
-                    raise
+        short = OutOfMemory(f"The device has not enough memory for the upscaler {name}.", field="upscaler")
+        return until_it_fits(lambda: enlarged(pixels, width, height, upscaler, tell), self._make_room, short)
 
     def clear(self) -> None:
         """Gives the memory back."""
@@ -83,15 +80,12 @@ class UpscalerShelf:
         return found
 
     def _loaded(self, path: Path) -> FileUpscaler:
-        while True:
-            try:
-                return self._load(path, self._device)
-            except Exception as error:
-                if not is_out_of_memory(error):
-                    raise
-                if self._kept:
-                    self._kept.clear()
-                elif not self._make_room():
-                    raise OutOfMemory(
-                        f"The device has not enough memory for the upscaler {path.name}.", field="upscaler"
-                    ) from error
+        short = OutOfMemory(f"The device has not enough memory for the upscaler {path.name}.", field="upscaler")
+        return until_it_fits(lambda: self._load(path, self._device), self._drop_or_make_room, short)
+
+    def _drop_or_make_room(self) -> bool:
+        """The networks that are not in use go first."""
+        if self._kept:
+            self._kept.clear()
+            return True
+        return self._make_room()

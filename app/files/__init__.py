@@ -37,7 +37,7 @@ from app.files.pickle_values import PickledTensor, Storage, Stub
 from app.files.pickles import PickledFile, children_of, read_pickle
 from app.files.picture_info import PictureInfo, read_infotext, read_picture_info
 from app.files.picture_recipe import PictureRecipe, read_picture_recipe
-from app.files.prediction import V_MARKER, told_prediction
+from app.files.prediction import CONFIG_KEY, V_MARKER, told_prediction
 from app.files.prompt_names import prompt_names
 from app.files.recognise import Recognised, recognise
 from app.files.recommended import recommended
@@ -61,6 +61,7 @@ from app.files.whole_file import write_whole
 
 __all__ = [
     "CHECKPOINT",
+    "CONFIG_KEY",
     "CONTROLNET",
     "EMBEDDING",
     "FACE_RESTORER",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from app.schema.errors import NotServedYet
+from app.schema.errors import ModelNotFound
 
 FOLDER = "BLIP"
 
@@ -12,13 +12,13 @@ FOLDER = "BLIP"
 def captioner_of(models: Path) -> Path:
     """The folder of a BLIP model in transformers' layout: models/BLIP itself, or the first such folder in it.
 
-    models: the folder of all models. Raises NotServedYet, in words, where there is none.
+    models: the folder of all models. Raises ModelNotFound, in words, where there is none.
     """
     place = models / FOLDER
     folders = [place, *sorted(path for path in place.glob("*") if path.is_dir())]
     found = next((folder for folder in folders if _is_whole(folder)), None)
     if found is None:
-        raise NotServedYet(
+        raise ModelNotFound(
             "No captioner is installed.",
             field="captions",
             hint=f"Put a BLIP model in transformers' layout into {place}: config.json, model.safetensors, and "

@@ -10,7 +10,7 @@ from app.files.folders import FACE_RESTORER
 from app.files.library import ModelLibrary
 from app.files.model_file import ModelFile
 from app.files.scan import natural
-from app.schema.errors import NotServedYet, UnknownChoice
+from app.schema.errors import ModelNotFound, UnknownChoice
 from app.schema.faces import GFPGAN, codeformer_refused, means_codeformer
 
 DETECTOR_FILE = "face_detection_yunet_2026may.onnx"
@@ -35,7 +35,8 @@ def face_restorers(library: ModelLibrary) -> list[NamedFaceRestorer]:
 def find_face_restorer(library: ModelLibrary, name: str, field: str) -> NamedFaceRestorer:
     """The restorer of this name or with this file, capitals aside; a file put there since the last look counts.
 
-    Raises NotServedYet for CodeFormer, and where there is no file at all; UnknownChoice with the names there are.
+    Raises NotServedYet for CodeFormer, ModelNotFound where there is no file at all; UnknownChoice with the names there
+    are.
     """
     if means_codeformer(name):
         raise codeformer_refused(field)
@@ -52,7 +53,7 @@ def find_face_restorer(library: ModelLibrary, name: str, field: str) -> NamedFac
         )
     useless = [f"{file.name}: {file.problem.text}" for file in library.list(FACE_RESTORER) if file.problem]
     why = f"none of the files can be used: {' '.join(useless)}" if useless else "its file is not there."
-    raise NotServedYet(
+    raise ModelNotFound(
         f"Faces are restored by GFPGAN, and {why}",
         field=field,
         hint=f"Put GFPGANv1.4.pth into {library.folders.face_restorers[0]}.",
@@ -60,12 +61,12 @@ def find_face_restorer(library: ModelLibrary, name: str, field: str) -> NamedFac
 
 
 def find_face_detector(folders: Sequence[Path], field: str) -> Path:
-    """The newest YuNet file in these folders, whole numbers after full ones. Raises NotServedYet with what to put
+    """The newest YuNet file in these folders, whole numbers after full ones. Raises ModelNotFound with what to put
     where."""
     files = [path for folder in folders for path in sorted(folder.rglob(_DETECTORS)) if path.is_file()]
     if files:
         return max(files, key=_newness)
-    raise NotServedYet(
+    raise ModelNotFound(
         "Faces are found by the detector YuNet, and its file is not there.",
         field=field,
         hint=f"Put {DETECTOR_FILE} (of OpenCV's model zoo, MIT licence) into {folders[0]}.",
@@ -81,7 +82,7 @@ def face_restoration_lacks(library: ModelLibrary) -> str:
     ):
         try:
             find()
-        except NotServedYet as problem:
+        except ModelNotFound as problem:
             problems.append(str(problem))
     return " ".join(problems)
 

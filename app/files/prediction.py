@@ -5,6 +5,7 @@ The loader decides by the same words; what no word tells, it finds out by trying
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +14,9 @@ from typing import Literal, NamedTuple
 Words = Literal["epsilon", "v"]
 
 YAML = "the .yaml beside it"
-EASEL_CONFIG = "its metadata easel.config"
+CONFIG_KEY = "easel.config"
+"""In a file's metadata: JSON that `app.models.file_facts` describes."""
+EASEL_CONFIG = f"its metadata {CONFIG_KEY}"
 MODELSPEC_KEYS = ("modelspec.prediction_type", "modelspec.predict_key")
 V_MARKER = "v_pred"
 """A tensor in fine-tuned SDXL files, read by Forge, reForge and ComfyUI."""
@@ -29,14 +32,14 @@ class Prediction(NamedTuple):
     source: str
 
 
-def told_prediction(path: Path, configured: str, metadata: Mapping[str, str], has_marker: bool) -> Prediction | None:
+def told_prediction(path: Path, metadata: Mapping[str, str], has_marker: bool) -> Prediction | None:
     """What counts of all that a checkpoint says: the `.yaml` beside it, `easel.config`, modelspec, the marker tensor.
 
-    configured: the prediction_type of `easel.config`, "" for none. None where nothing is said.
+    has_marker: whether it holds the tensor V_MARKER. None where nothing is said.
     """
     if beside := _said_by_yaml(path):
         return Prediction(beside, YAML)
-    if own := prediction_word(configured):
+    if own := prediction_word(_configured(metadata.get(CONFIG_KEY, ""))):
         return Prediction(own, EASEL_CONFIG)
     for key in MODELSPEC_KEYS:
         if said := prediction_word(metadata.get(key, "")):
@@ -62,3 +65,12 @@ def _said_by_yaml(path: Path) -> Words | None:
     if found is None and _YAML_SCALING.search(text):
         return "v"
     return prediction_word(found.group(1)) if found else "epsilon"
+
+
+def _configured(text: str) -> str:
+    """The prediction_type of an `easel.config`, "" for none and for one that is no JSON."""
+    try:
+        said = json.loads(text or "{}")
+    except (ValueError, RecursionError):
+        return ""
+    return str(said.get("prediction_type") or "") if isinstance(said, dict) else ""

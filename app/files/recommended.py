@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from app.files.model_file import ModelFile
+from app.files.prediction import CONFIG_KEY
 from app.schema.choices import find_sampler
 from app.schema.errors import UnknownChoice
 from app.schema.request import GenerationRequest
@@ -33,7 +34,7 @@ def recommended(file: ModelFile) -> dict[str, Any]:
     if match:
         found |= _possible({"width": int(match[1]), "height": int(match[2])})
     try:
-        config = json.loads(file.metadata.get("easel.config", "{}"))
+        config = json.loads(file.metadata.get(CONFIG_KEY, "{}"))
     except (ValueError, RecursionError):
         config = {}
     if isinstance(config, dict):

@@ -15,11 +15,22 @@ from pathlib import Path
 from app.files.hashes import sha256_of
 from app.files.sidecars import PREVIEW_ENDINGS
 from app.files.whole_file import aside_of, cannot_write, flush_folder, write_whole
+from app.schema.training import FIELDS_OF, WatchingFields
 from app.schema.training_run import TrainingRun
 
 _SIDE_BY_SIDE = ("textual_inversion", "hypernetwork")
 """Methods whose previews end in .preview.png, as in A1111: beside embeddings a plain .png would be an embedding."""
 _MOST_NAMES = 1000
+_METHODS = {
+    "dreambooth": "DreamBooth",
+    "lora": "LoRA",
+    "textual_inversion": "Textual inversion",
+    "hypernetwork": "Hypernetwork",
+}
+_SAID_ELSEWHERE = frozenset(
+    {"version", "method", "name", "data", "class_data", "session", "created", "comment", *WatchingFields.model_fields}
+)
+"""Settings that say nothing of how the file came about, or that the sidecar has in another place."""
 
 
 def placed(made: Path, run: TrainingRun, sample: Path | None, others: Iterable[Path] = ()) -> Path:
@@ -76,16 +87,15 @@ def _moved(made: Path, run: TrainingRun, own: Set[str]) -> Path:
 
 
 def _sidecar(run: TrainingRun) -> dict[str, str]:
-    """A1111's user metadata: the trigger for the card's prompt, and the run's settings."""
+    """A1111's user metadata: the trigger for the card's prompt, what the user said of it, and the run's settings."""
     request = run.request
-    fields = type(request).model_fields
-    changed = {
-        name: value
-        for name, value in request.model_dump(mode="json").items()
-        if value != fields[name].get_default(call_default_factory=True)
-        and name not in ("version", "data", "class_data")
-    }
-    words = ", ".join(f"{name}: {value}" for name, value in changed.items())
+    read = set(FIELDS_OF.get(request.method, ()))
+    passed_over = _SAID_ELSEWHERE | ({name for names in FIELDS_OF.values() for name in names} - read)
+    settings = [f"{_METHODS.get(request.method, request.method)} trained on {run.checkpoint_name}"]
+    for name, field in type(request).model_fields.items():
+        value = getattr(request, name)
+        if name not in passed_over and value != field.get_default(call_default_factory=True):
+            settings.append(f"{name}: {', '.join(map(str, value)) if isinstance(value, tuple) else value}")
+    told = {"description": request.comment or f"{settings[0]}.", "notes": ", ".join(settings)}
     trigger = " ".join(filter(None, (request.trigger, request.class_words)))
-    told = {"description": f"Trained on {run.checkpoint_name}.", "notes": words}
     return told | ({"activation text": trigger} if trigger and request.method != "textual_inversion" else {})

@@ -7,7 +7,7 @@ from app.schema.request import FaceFiles, FileIdentity
 
 
 def face_files_of(library: ModelLibrary, name: str, field: str) -> tuple[NamedFaceRestorer, FaceFiles]:
-    """The restorer of a name, and its file with the detector's. Raises NotServedYet where one of them is not there,
+    """The restorer of a name, and its file with the detector's. Raises ModelNotFound where one of them is not there,
     UnknownChoice for another name."""
     restorer = find_face_restorer(library, name, field)
     path, size, mtime_ns = Identity.of(find_face_detector(library.folders.face_restorers, field))

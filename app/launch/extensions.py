@@ -144,7 +144,8 @@ class _GuardedNetwork:
                 answer = deed(*given, **named)
                 return tuple(answer) if name == "targets" else answer
 
-        return self._run(act)
+        answer = self._run(act)
+        return partial(self._ask, "undo", answer) if name == "attach" else answer
 
 
 def _sampler(registry: Registry, owner: str, entry: SamplerEntry) -> Sampler:

@@ -15,11 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from app.files import V_MARKER, told_prediction
+from app.files import CONFIG_KEY, V_MARKER, told_prediction
 from app.models.families import PredictionType
 from app.schema.errors import BrokenModelFile
 
-CONFIG_KEY = "easel.config"
 ZERO_TERMINAL_SNR_MARKER = "ztsnr"
 
 _RESOLUTION = re.compile(r"^\s*(\d+)\s*x\s*(\d+)\s*$")
@@ -62,7 +61,7 @@ def read_facts(path: Path, names: Iterable[str], metadata: Mapping[str, str]) ->
         width, height = _resolution(metadata.get("modelspec.resolution", ""))
         heads = unet.get("num_attention_heads")
         names = set(names)
-        said = told_prediction(path, config.get("prediction_type", ""), metadata, V_MARKER in names)
+        said = told_prediction(path, metadata, V_MARKER in names)
         return FileFacts(
             unet_norm_groups=_whole(unet.get("norm_num_groups")),
             unet_heads=tuple(_counts(heads)) if isinstance(heads, list) else _whole(heads),

@@ -169,11 +169,11 @@ class NetworkSet:
             if hasattr(networks[0], "attach")
         ]
         keys = tuple((hook.fingerprint, strength) for hook, strength in hooks)
-        if keys == state.hooks:
+        if keys == state.hooks and len(state.undo) == len(keys):
             return
-        for undo in reversed(state.undo):
-            undo()
-        state.undo, state.hooks = [], ()
+        state.hooks = ()
+        while state.undo:
+            state.undo.pop()()
         for hook, strength in hooks:
             state.undo.append(hook.attach(model, strength))
         state.hooks = keys

@@ -6,6 +6,7 @@ Controls only; `app.training` acts on them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
@@ -133,6 +134,31 @@ class MethodFields(BaseModel):
     ] = "Normal"
     layer_norm: Annotated[bool, Control("Layer normalisation")] = False
     dropout_structure: Annotated[tuple[float, ...], Control("Dropout of each layer", "empty: none")] = ()
+
+
+FIELDS_OF: Mapping[str, tuple[str, ...]] = {
+    "lora": (
+        "rank",
+        "alpha",
+        "lora_kind",
+        "conv_rank",
+        "conv_alpha",
+        "lokr_factor",
+        "network_dropout",
+        "text_encoder_rate",
+    ),
+    "dreambooth": ("text_encoder_rate",),
+    "textual_inversion": ("vectors", "initial_text", "save_format"),
+    "hypernetwork": (
+        "widths",
+        "layer_structure",
+        "activation",
+        "weight_init",
+        "layer_norm",
+        "dropout_structure",
+    ),
+}
+"""Fields that only these methods read."""
 
 
 class WatchingFields(BaseModel):

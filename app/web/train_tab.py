@@ -15,7 +15,7 @@ from pydantic_core import PydanticUndefined
 
 from app.entries import TargetEntry
 from app.schema.control import Control, controls_of
-from app.schema.training import Method, TrainingRequest
+from app.schema.training import FIELDS_OF, Method, TrainingRequest
 from app.schema.training_presets import presets
 
 _CONTENT = Path(__file__).with_name("train.html")
@@ -87,29 +87,6 @@ GROUPS = (
     Group("watch", ("sample_prompts", "sample_every", "save_every", "keep_copies", "validation_share")),
 )
 """The fields that matter; all others are folded away."""
-FIELDS_OF: dict[str, tuple[str, ...]] = {
-    "lora": (
-        "rank",
-        "alpha",
-        "lora_kind",
-        "conv_rank",
-        "conv_alpha",
-        "lokr_factor",
-        "network_dropout",
-        "text_encoder_rate",
-    ),
-    "dreambooth": ("text_encoder_rate",),
-    "textual_inversion": ("vectors", "initial_text", "save_format"),
-    "hypernetwork": (
-        "widths",
-        "layer_structure",
-        "activation",
-        "weight_init",
-        "layer_norm",
-        "dropout_structure",
-    ),
-}
-"""Fields that only some methods read."""
 _HIDDEN = frozenset({"method"})
 _LONG = frozenset({"sample_prompts"})
 _WIDE = frozenset({"data", "prior", "class_data", "template", "comment", "sample_prompts"})

@@ -15,10 +15,18 @@ from benchmarks.training.figures import KNOWN_SHAPES, STRANGERS, Stranger
 from benchmarks.training.styles import STYLES, Style
 
 SETTINGS: Mapping[Method, Mapping[str, Any]] = {
-    "dreambooth": {"steps": 350, "learning_rate": "2e-4", "text_encoder_rate": 0.5},
-    "lora": {"steps": 400, "learning_rate": "2e-3", "rank": 16, "alpha": 16.0, "conv_rank": 8, "conv_alpha": 8.0},
+    "dreambooth": {"steps": 800, "learning_rate": "1e-3", "text_encoder_rate": 0.5},
+    "lora": {
+        "steps": 600,
+        "learning_rate": "3e-3",
+        "text_encoder_rate": 0.5,
+        "rank": 16,
+        "alpha": 16.0,
+        "conv_rank": 8,
+        "conv_alpha": 8.0,
+    },
     "textual_inversion": {"steps": 250, "learning_rate": "5e-2", "vectors": 6},
-    "hypernetwork": {"steps": 400, "learning_rate": "3e-3", "widths": (96,)},
+    "hypernetwork": {"steps": 1500, "learning_rate": "4e-3", "widths": (96, 48, 64, 128)},
 }
 """On the starter, at 128x128 with batches of two, the rate falling as a cosine."""
 SHARED: Mapping[str, Any] = {
@@ -100,7 +108,7 @@ class Case(NamedTuple):
             own |= {"class_words": self.stranger.kind, "initial_text": self.stranger.kind}
         if self.style:
             own["drop_captions"] = NOTHING_SAID
-        fields = {**SHARED, **SETTINGS[self.method], **VARIANTS[self.variant], **own}
+        fields = {**SHARED, **SETTINGS[self.method], **own, **VARIANTS[self.variant]}
         return TrainingRequest.model_validate(fields)
 
     def lessons(self) -> list[lessons.Lesson]:

@@ -91,7 +91,7 @@ def test_a_batch_is_answered_in_its_order(client: TestClient) -> None:
 @pytest.mark.parametrize(
     ("fields", "status", "words"),
     [
-        ({"gfpgan_visibility": 1}, 501, "Put GFPGANv1.4.pth into"),
+        ({"gfpgan_visibility": 1}, 404, "Put GFPGANv1.4.pth into"),
         ({"gfpgan_visibility": 1.5}, 422, "less than or equal to 1"),
         ({"codeformer_visibility": 0.5}, 501, "no commercial use"),
         ({"upscaler_1": "No such"}, 422, "There is no upscaler called 'No such'"),
@@ -143,7 +143,7 @@ def test_the_detector_that_is_lacking_is_named(client: TestClient, tmp_path: Pat
     [detector] = (tmp_path / "0" / "models" / "GFPGAN").glob("*.onnx")
     detector.unlink()
     answer = client.post("/sdapi/v1/extra-single-image", json={"image": base64_of(INIT), "gfpgan_visibility": 1})
-    assert answer.status_code == 501
+    assert answer.status_code == 404
     assert "Put face_detection_yunet_2026may.onnx" in answer.json()["detail"]
 
 

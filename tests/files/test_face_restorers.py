@@ -16,7 +16,7 @@ from app.files import (
     find_face_detector,
     find_face_restorer,
 )
-from app.schema.errors import NotServedYet, UnknownChoice
+from app.schema.errors import ModelNotFound, NotServedYet, UnknownChoice
 from app.schema.faces import NO_CODEFORMER
 from tests.files.making import GFPGAN, lora, put_face_files, write_safetensors
 
@@ -110,7 +110,7 @@ def test_what_is_lacking_is_said_with_file_and_folder(tmp_path: Path) -> None:
 
 
 def test_of_several_detectors_the_newest_in_full_numbers_is_taken(tmp_path: Path) -> None:
-    with pytest.raises(NotServedYet, match=r"face_detection_yunet_2026may\.onnx"):
+    with pytest.raises(ModelNotFound, match=r"face_detection_yunet_2026may\.onnx"):
         find_face_detector([tmp_path / "none"], "faces")
     named = ("2023mar_int8", "2022dec", "2026may", "2026jan", "2026may_int8bq", "2023mar")
     for name in named:

@@ -12,7 +12,7 @@ from transformers import BlipConfig, BlipForConditionalGeneration
 
 from app.files import captioner_of
 from app.models import Captioner
-from app.schema.errors import BrokenModelFile, NotServedYet
+from app.schema.errors import BrokenModelFile, ModelNotFound
 
 WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "red", "house", "at", "night")
 
@@ -56,6 +56,6 @@ def test_a_broken_folder_is_refused_in_words(models: Path, tmp_path: Path) -> No
 def test_without_one_it_is_said_where_it_belongs(tmp_path: Path) -> None:
     (tmp_path / "BLIP").mkdir()
     (tmp_path / "BLIP" / "config.json").write_text("{}")
-    with pytest.raises(NotServedYet) as refused:
+    with pytest.raises(ModelNotFound) as refused:
         captioner_of(tmp_path)
     assert str(tmp_path / "BLIP") in str(refused.value)

@@ -208,6 +208,24 @@ def test_one_that_fails_while_it_is_put_on_is_named_marked_and_leaves_the_model_
     assert state_hash(model) == before
 
 
+def test_one_that_fails_while_it_is_taken_off_is_named_and_what_was_put_on_before_it_still_comes_off(
+    tmp_path: Path,
+) -> None:
+    code = DIMMING.replace("del model.unet.dimmed", "assert self.name != 'half'")
+    host, networks, wanted = opened_set(tmp_path, "fails_to_undo", code)
+    before = tmp_path / "of its own" / "fails_to_undo" / "before.dim"
+    before.write_text("0.5")
+    status = before.stat()
+    other = Wanted("dimmer", "before", str(before), status.st_size, status.st_mtime_ns, 1, 1)
+    model = tiny_model(tmp_path)
+    networks.apply(model, [other, wanted])
+    with pytest.raises(ExtensionFailed, match="network <dimmer:half> of the extension 'fails_to_undo' failed: Assert"):
+        networks.apply(model, [])
+    assert "AssertionError" in host.extensions[0].problem
+    assert networks.apply(model, []) == ()
+    assert not model.unet._forward_hooks
+
+
 def test_one_that_changes_weights_changes_them_without_a_trace_of_its_reckoning(tmp_path: Path) -> None:
     _, networks, wanted = opened_set(tmp_path, "changes", DIMMING + CHANGING)
     model = tiny_model(tmp_path)

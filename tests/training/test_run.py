@@ -77,7 +77,10 @@ def test_a_run_ends_with_its_file_preview_and_settings_in_the_model_folder(makes
     assert (tmp_path / "models" / "run.png").read_bytes() == (folder.samples / "000040-00.png").read_bytes()
     told = json.loads((tmp_path / "models" / "run.json").read_text())
     assert told["activation text"] == "sks dog"
+    assert told["description"] == "LoRA trained on base."
+    assert told["notes"].startswith("LoRA trained on base, ")
     assert "steps: 40" in told["notes"]
+    assert not any(word in told["notes"] for word in ("widths", "session", "class_data", "name: "))
     assert kinds(folder)[-2:] == ["made", "done"]
 
 
