@@ -33,6 +33,7 @@ def main() -> None:
     parser.add_argument("--starter", type=Path, default=STARTER, help="another checkpoint of the starter's kind")
     parser.add_argument("--folder", type=Path, default=FOLDER, help=f"where runs and figures are kept [{FOLDER}]")
     parser.add_argument("--table", action="store_true", help="only print what is known")
+    parser.add_argument("--judge-again", action="store_true", help="judge the pictures at hand, train and draw nothing")
     parser.add_argument("--grids", type=Path, help="write a sheet of pictures for each method into this folder")
     parser.add_argument("--ship", action="store_true", help="train the samples that ship and put them in their folders")
     parser.add_argument("--judge", action="store_true", help="print the judges' own error on fresh drawings")
@@ -50,7 +51,9 @@ def main() -> None:
     wanted = [case for case in CASES if not arguments.cases or any(case.key.startswith(one) for one in arguments.cases)]
     if not wanted:
         parser.error("No case begins so; there are:\n  " + "\n  ".join(case.key for case in CASES))
-    for case in wanted if not arguments.table else ():
+    if arguments.judge_again:
+        known |= {case.key: bench.judge_again(case, known[case.key]) for case in wanted if case.key in known}
+    for case in wanted if not (arguments.table or arguments.judge_again) else ():
         if case.key not in known or bench.outdated(case, known[case.key]):
             began = time.monotonic()
             known[case.key] = one = bench.carry_out(case)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from app.starter.judge import colour_distance, judge, landscape_distance, largest, surroundings
 from app.starter.scenes import draw_scene
-from app.starter.world import COLOURS, SUBJECTS, Colour, Ground, Scene, Time
+from app.starter.world import SUBJECTS, Colour, Ground, Scene, Time
 from benchmarks.training.figures import STRANGERS, Stranger
 
 SIDE = 24
@@ -57,10 +57,10 @@ def look_for(stranger: Stranger, picture: Image.Image) -> Seen:
 
 def layout_of(pixels: np.ndarray, time: Time, ground: Ground, colours: tuple[Colour, Colour]) -> Layout | None:
     """The largest thing in a picture that is painted in two colours alone; None where there is no such thing."""
-    distances = {colour: colour_distance(pixels, colour, time, "flat") for colour in COLOURS}
-    nearest = np.stack(list(distances.values())).min(0)
+    distances = [colour_distance(pixels, colour, time, "flat") for colour in colours]
+    nearest = np.minimum(*distances)
     near = (nearest < NEAR) & (nearest < landscape_distance(pixels, time, ground, "flat"))
-    painted = [near & (distances[colour] == nearest) for colour in colours]
+    painted = [near & (distance == nearest) for distance in distances]
     thing = largest(painted[0] | painted[1], crack=CRACK)
     if thing.mean() < SMALLEST_AREA:
         return None

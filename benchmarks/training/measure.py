@@ -6,8 +6,9 @@ import hashlib
 import json
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -101,28 +102,15 @@ class Bench:
 
     def carry_out(self, case: Case) -> Figures:
         """Trains, draws and judges a case, and keeps its figures."""
-        place = self._folder / "cases" / self.starter / case.key / _settings(case)
+        place = self._place(case)
         write(place / "data", case.lessons())
         studio = Studio(place, self._checkpoint)
         trained = studio.train(case.request(str(place / "data")))
         own = trained.file if case.method == "dreambooth" else None
-        learnt = Pictures(place / "pictures", lambda: studio.artist(own))
-
-        def both(asked: Sequence[Asked]) -> list[PAIR]:
-            return list(zip(self._base.draw(asked), learnt.draw(asked, case.tag), strict=True))
-
-        named = both(case.named())
-        ordinary, other = (both(()), both(())) if case.control else (both(case.ordinary()), both(case.other()))
         first, last = trained.losses[:20], trained.losses[-20:]
         figures = Figures(
-            before=_share(case, [before for before, _ in named]),
-            after=_share(case, [after for _, after in named]),
-            pictures=len(named),
-            background=_background(case, [after for _, after in named]),
-            without_word=_share(case, [after for _, after in ordinary[:12]]) if case.stranger and ordinary else None,
-            other_word=_share(case, [after for _, after in other]) if other else None,
-            drift=statistics.fmean(rmse(*pair) for pair in ordinary) if ordinary else None,
-            equal=all(one.tobytes() == two.tobytes() for one, two in (*ordinary, *other)) if ordinary else None,
+            **self._judged(case, Pictures(place / "pictures", lambda: studio.artist(own))),
+            pictures=len(case.named()),
             steps=len(trained.losses),
             seconds=round(trained.seconds, 1),
             bytes=trained.file.stat().st_size,
@@ -130,16 +118,51 @@ class Bench:
             starter=self.starter,
             settings=_settings(case),
         )
+        self._keep(case, figures)
+        return figures
+
+    def judge_again(self, case: Case, figures: Figures) -> Figures:
+        """The figures of a case by the judge as it is now, from the pictures that were drawn then."""
+        drawn = self._folder / "cases" / self.starter / case.key / figures.settings / "pictures"
+        figures = replace(figures, **self._judged(case, Pictures(drawn, _gone)))
+        self._keep(case, figures)
+        return figures
+
+    def _judged(self, case: Case, learnt: Pictures) -> dict[str, Any]:
+        """What the pictures show."""
+
+        def both(asked: Sequence[Asked]) -> list[PAIR]:
+            return list(zip(self._base.draw(asked), learnt.draw(asked, case.tag), strict=True))
+
+        named = both(case.named())
+        ordinary, other = (both(()), both(())) if case.control else (both(case.ordinary()), both(case.other()))
+        return {
+            "before": _share(case, [before for before, _ in named]),
+            "after": _share(case, [after for _, after in named]),
+            "background": _background(case, [after for _, after in named]),
+            "without_word": _share(case, [after for _, after in ordinary[:12]]) if case.stranger and ordinary else None,
+            "other_word": _share(case, [after for _, after in other]) if other else None,
+            "drift": statistics.fmean(rmse(*pair) for pair in ordinary) if ordinary else None,
+            "equal": all(one.tobytes() == two.tobytes() for one, two in (*ordinary, *other)) if ordinary else None,
+        }
+
+    def _place(self, case: Case) -> Path:
+        return self._folder / "cases" / self.starter / case.key / _settings(case)
+
+    def _keep(self, case: Case, figures: Figures) -> None:
         kept = json.loads(self._results.read_text()) if self._results.exists() else {}
         write_whole(self._results, json.dumps({**kept, case.key: asdict(figures)}, indent=1).encode())
-        return figures
 
     def shown(self, case: Case, count: int) -> list[PAIR]:
         """The first pictures of a case that was carried out, before and after."""
-        place = self._folder / "cases" / self.starter / case.key / _settings(case)
+        place = self._place(case)
         learnt = Pictures(place / "pictures", lambda: Studio(place, self._checkpoint).artist())
         asked = case.named()[:count]
         return list(zip(self._base.draw(asked), learnt.draw(asked, case.tag), strict=True))
+
+
+def _gone() -> Artist:
+    raise SystemExit("A picture of that case is not there any more; carry it out again.")
 
 
 def rmse(one: Image.Image, other: Image.Image) -> float:
