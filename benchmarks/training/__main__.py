@@ -63,7 +63,7 @@ def main() -> None:
         arguments.grids.mkdir(parents=True, exist_ok=True)
         for method in LEAST:
             if (picture := sheet(bench, method, known)) is not None:
-                picture.save(arguments.grids / f"training-{method}.png", optimize=True)
+                picture.save(arguments.grids / f"training-{method}.webp", quality=80, method=6)
 
 
 if __name__ == "__main__":

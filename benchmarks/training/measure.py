@@ -102,7 +102,7 @@ class Bench:
 
     def carry_out(self, case: Case) -> Figures:
         """Trains, draws and judges a case, and keeps its figures."""
-        place = self._place(case)
+        place = self._place(case, _settings(case))
         write(place / "data", case.lessons())
         studio = Studio(place, self._checkpoint)
         trained = studio.train(case.request(str(place / "data")))
@@ -123,8 +123,8 @@ class Bench:
 
     def judge_again(self, case: Case, figures: Figures) -> Figures:
         """The figures of a case by the judge as it is now, from the pictures that were drawn then."""
-        drawn = self._folder / "cases" / self.starter / case.key / figures.settings / "pictures"
-        figures = replace(figures, **self._judged(case, Pictures(drawn, _gone)))
+        drawn = Pictures(self._place(case, figures.settings) / "pictures", _gone)
+        figures = replace(figures, **self._judged(case, drawn))
         self._keep(case, figures)
         return figures
 
@@ -146,18 +146,17 @@ class Bench:
             "equal": all(one.tobytes() == two.tobytes() for one, two in (*ordinary, *other)) if ordinary else None,
         }
 
-    def _place(self, case: Case) -> Path:
-        return self._folder / "cases" / self.starter / case.key / _settings(case)
+    def _place(self, case: Case, settings: str) -> Path:
+        return self._folder / "cases" / self.starter / case.key / settings
 
     def _keep(self, case: Case, figures: Figures) -> None:
         kept = json.loads(self._results.read_text()) if self._results.exists() else {}
         write_whole(self._results, json.dumps({**kept, case.key: asdict(figures)}, indent=1).encode())
 
-    def shown(self, case: Case, count: int) -> list[PAIR]:
+    def shown(self, case: Case, figures: Figures, count: int) -> list[PAIR]:
         """The first pictures of a case that was carried out, before and after."""
-        place = self._place(case)
-        learnt = Pictures(place / "pictures", lambda: Studio(place, self._checkpoint).artist())
         asked = case.named()[:count]
+        learnt = Pictures(self._place(case, figures.settings) / "pictures", _gone)
         return list(zip(self._base.draw(asked), learnt.draw(asked, case.tag), strict=True))
 
 

@@ -99,7 +99,7 @@ def sheet(bench: Bench, method: str, done: Mapping[str, Figures]) -> Image.Image
     for case in CASES:
         if case.method != method or case.key not in done:
             continue
-        pairs = bench.shown(case, COLUMNS)
+        pairs = bench.shown(case, done[case.key], COLUMNS)
         rows: Sequence[tuple[str, list[Image.Image]]] = [(case.variant, [after for _, after in pairs])]
         if case.thing not in begun:
             begun.add(case.thing)
