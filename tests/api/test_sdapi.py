@@ -159,7 +159,7 @@ def test_what_cannot_be_made_is_refused_with_a_code(client: TestClient) -> None:
     assert refusal(client, prompt="\0") == (422, "invalid_prompt")
     assert refusal(client, script_name=MISSING) == (422, "unknown_choice")
     assert refusal(client, alwayson_scripts={MISSING: {"args": []}}) == (422, "unknown_choice")
-    assert refusal(client, restore_faces=True) == (501, "not_served_yet")
+    assert refusal(client, restore_faces=True) == (404, "model_not_found")
     assert refusal(client, override_settings={"sd_model_checkpoint": MISSING}) == (404, "model_not_found")
     assert refusal(client, override_settings={"sd_vae": MISSING}) == (404, "model_not_found")
     assert refusal(client, override_settings={MISSING: 1}) == (422, "unknown_setting")
