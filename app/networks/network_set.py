@@ -6,7 +6,8 @@ Touches only what differs from what is on. Owns the opened files and the way bac
 from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from contextlib import ExitStack
 from typing import NamedTuple, cast
 from weakref import WeakKeyDictionary
 
@@ -43,7 +44,7 @@ class _State:
         self.originals = Originals(model)
         self.on: dict[str, tuple[Hashable, ...]] = {}
         self.hooks: tuple[Hashable, ...] = ()
-        self.undo: list[Callable[[], None]] = []
+        self.undo = ExitStack()  # runs all that it holds, whatever one of them raises
         self.wanted: tuple[Wanted, ...] = ()
         self.reports: tuple[Report, ...] = ()
 
@@ -100,13 +101,14 @@ class NetworkSet:
         state = self._states.get(model)
         if state is None:
             return
-        for undo in reversed(state.undo):
-            undo()
-        state.undo, state.hooks, state.wanted, state.reports = [], (), (), ()
-        for path in state.originals.changed:
-            state.originals.restore(path)
-        state.on = {}
-        model.networks = model.vocabularies = ()
+        try:
+            state.undo.close()
+        finally:
+            state.hooks, state.wanted, state.reports = (), (), ()
+            for path in state.originals.changed:
+                state.originals.restore(path)
+            state.on = {}
+            model.networks = model.vocabularies = ()
 
     def on(self, model: LoadedModel) -> tuple[Wanted, ...]:
         """What is on the model now."""
@@ -169,11 +171,10 @@ class NetworkSet:
             if hasattr(networks[0], "attach")
         ]
         keys = tuple((hook.fingerprint, strength) for hook, strength in hooks)
-        if keys == state.hooks and len(state.undo) == len(keys):
+        if keys == state.hooks:
             return
         state.hooks = ()
-        while state.undo:
-            state.undo.pop()()
+        state.undo.close()
         for hook, strength in hooks:
-            state.undo.append(hook.attach(model, strength))
+            state.undo.callback(hook.attach(model, strength))
         state.hooks = keys
