@@ -35,7 +35,7 @@ from app.jobs.trainings import KINDS
 from app.launch.extensions import targets_of
 from app.schema.flags import LaunchOptions
 from app.schema.training import TrainingRequest
-from app.schema.training_run import BucketFacts, PictureFacts, PlanFacts, TrainingRun
+from app.schema.training_run import PictureFacts, PlanFacts, TrainingRun
 
 _TORCHRUN = ("-m", "torch.distributed.run", "--standalone")
 
@@ -61,23 +61,7 @@ class TrainingPlanner:
         model = outline_checkpoint(run.checkpoint.path, needs_vae=run.vae is None)
         told = plan(run.request, model, device=device, targets=targets_of(self.registry))
         told.room.require(self.folders.data, Path(run.destination).parent)
-        buckets = [(*map(int, size.split("x")), count) for size, count in told.buckets.items()]
-        missing = [f"{told.class_missing} pictures of ordinary ones will be drawn first."] if told.class_missing else []
-        return PlanFacts(
-            pictures=told.pictures,
-            held_out=told.held_out,
-            buckets=tuple(BucketFacts(*bucket) for bucket in buckets),
-            per_epoch=told.shown_per_epoch,
-            steps_per_epoch=told.batches_per_epoch,
-            steps=told.steps,
-            epochs=told.epochs,
-            parameters=told.parameters,
-            memory_bytes=told.memory,
-            file_bytes=told.room.file,
-            folder_bytes=told.room.run,
-            free_bytes=shutil.disk_usage(self.folders.data).free,
-            remarks=(*told.warnings, *missing),
-        )
+        return told.facts(free=shutil.disk_usage(self.folders.data).free)
 
     def pictures(self, request: TrainingRequest) -> list[PictureFacts]:
         """The pictures of the data folder with their places in the buckets."""

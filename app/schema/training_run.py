@@ -83,10 +83,11 @@ class PlanFacts(BaseModel):
         )
         if not self.parameters:
             return shown
+        free = f", {_size(self.free_bytes)} are free" if self.free_bytes else ""
         return (
             f"{shown}; {_count(self.parameters, 'number')} trained in {_size(self.memory_bytes)} of memory and "
             f"what the pictures need, a file of {_size(self.file_bytes)}; "
-            f"{_size(self.folder_bytes)} more on the disk while it runs, {_size(self.free_bytes)} are free"
+            f"{_size(self.folder_bytes)} more on the disk while it runs{free}"
         )
 
 

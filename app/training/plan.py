@@ -1,6 +1,6 @@
 """TrainingPlan: what a training is going to do, or why it cannot, said before it does anything.
 
-'k pictures in b sizes, n shown an epoch, s steps', what is trained, how large the file and the snapshots will be.
+'k pictures in b buckets, n shown per epoch, s steps', what is trained, how large the file and the snapshots will be.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from pathlib import Path
 
 import torch
 
-from app.files.free_space import size_words
 from app.language import Tokenizer
 from app.models import SDXL_REFINER, LoadedModel
 from app.schema.errors import TrainingProblem
 from app.schema.training import TrainingRequest
+from app.schema.training_run import BucketFacts, PlanFacts
 from app.training.data import Material, class_captions, deal_of, read_material, word_of
 from app.training.memory import memory_of
 from app.training.packages import require_accelerate, require_tensorboard
@@ -48,14 +48,24 @@ class TrainingPlan:
     memory: int
     warnings: tuple[str, ...]
 
-    def __str__(self) -> str:
-        size = (
-            f"; {self.parameters:,} numbers trained, a file of {size_words(self.room.file)}" if self.parameters else ""
-        )
-        held = f", {self.held_out} held back" if self.held_out else ""
-        return (
-            f"{_count(self.pictures, 'picture')} in {_count(len(self.buckets), 'size')}{held}, {self.shown_per_epoch} "
-            f"shown an epoch, {_count(self.steps, 'step')} ({self.epochs:.3g} epochs){size}"
+    def facts(self, free: int = 0) -> PlanFacts:
+        """What is told of it. free: bytes that the drive has; 0 while nobody has looked."""
+        buckets = [(*map(int, size.split("x")), count) for size, count in self.buckets.items()]
+        missing = [f"{self.class_missing} pictures of ordinary ones will be drawn first."] if self.class_missing else []
+        return PlanFacts(
+            pictures=self.pictures,
+            held_out=self.held_out,
+            buckets=tuple(BucketFacts(*bucket) for bucket in buckets),
+            per_epoch=self.shown_per_epoch,
+            steps_per_epoch=self.batches_per_epoch,
+            steps=self.steps,
+            epochs=self.epochs,
+            parameters=self.parameters,
+            memory_bytes=self.memory,
+            file_bytes=self.room.file,
+            folder_bytes=self.room.run,
+            free_bytes=free,
+            remarks=(*self.warnings, *missing),
         )
 
 
@@ -232,7 +242,3 @@ def _warnings(request: TrainingRequest, material: Material, model: LoadedModel |
     if not words and request.method == "dreambooth":
         said.append("There is no trigger word: every picture of these captions will change.")
     return tuple(said)
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number:,} {word}{'' if number == 1 else 's'}"

@@ -211,7 +211,7 @@ class _Recorder:
     def __call__(self, event: Event) -> None:
         match event:
             case Prepared(plan, step):
-                self._tell("prepared", step=step, steps=plan.steps, text=str(plan))
+                self._tell("prepared", step=step, steps=plan.steps, text=plan.facts().words)
                 self._tell("phase", text="Reading the pictures")
             case Encoded(done, total):
                 ready = "Looking at ordinary ones, to tell later how they change"

@@ -156,7 +156,9 @@ def test_the_plan_counts_everything(model: LoadedModel, data: Path, tmp_path: Pa
     assert (planned.pictures, planned.held_out, planned.shown_per_epoch, planned.batches_per_epoch) == (3, 0, 4, 2)
     assert planned.buckets == {"64x64": 2, "96x32": 1}
     assert (planned.steps, planned.epochs) == (40, 20)
-    assert str(planned).startswith("3 pictures in 2 sizes, 4 shown an epoch, 40 steps (20 epochs); ")
+    words = planned.facts().words
+    assert words.startswith("3 pictures in 2 buckets, 4 shown per epoch, 40 steps (20.0 epochs); ")
+    assert words.endswith(" more on the disk while it runs")
     path, events = told(request.model_copy(update={"steps": 2}), model, tmp_path)
     assert path.stat().st_size == pytest.approx(planned.room.file, rel=0.5)
     assert isinstance(events[0], Prepared)
