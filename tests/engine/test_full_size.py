@@ -17,13 +17,9 @@ from tests.models.test_full_size import FULL, METADATA
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize(
-    ("name", "precision"), [("SD1.5", "fp32"), ("SD2.1-v", "fp32"), ("SD1.5-inpainting", "fp32"), ("SDXL", "bf16")]
-)
-def test_a_full_size_checkpoint_draws_offline(
-    name: str, precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """SDXL in bf16, which a small machine has memory for."""
+@pytest.mark.parametrize("name", ["SD1.5", "SD2.1-v", "SD1.5-inpainting", "SDXL"])
+def test_a_full_size_checkpoint_draws_offline(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In fp32, SDXL with 14 GB of weights: a CPU that does not compute in bf16 takes an hour where this takes a minute."""
     family, widths = FULL[name]
     path = write_tiny_checkpoint(tmp_path / f"{name}.safetensors", family, metadata=METADATA.get(name), **widths)
 
@@ -33,9 +29,9 @@ def test_a_full_size_checkpoint_draws_offline(
     monkeypatch.setattr(socket, "socket", refuse)
     studio = Studio(budget=16 * GIGABYTE)
     began = time.perf_counter()
-    events = studio.run(pictures("j", path, width=128, height=128, steps=1, precision=precision))
+    events = studio.run(pictures("j", path, width=128, height=128, steps=1))
     seconds = time.perf_counter() - began
-    print(f"\n{name} in {precision}: {seconds:.1f} s, {studio.pipelines.bytes() / 1e9:.2f} GB of models, ", end="")
+    print(f"\n{name}: {seconds:.1f} s, {studio.pipelines.bytes() / 1e9:.2f} GB of models, ", end="")
     print(f"peak of the process {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB")
     path.unlink()
     assert [event.message for event in events if isinstance(event, RowFailed)] == []

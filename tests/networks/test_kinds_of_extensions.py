@@ -226,6 +226,24 @@ def test_one_that_fails_while_it_is_taken_off_is_named_and_what_was_put_on_befor
     assert not model.unet._forward_hooks
 
 
+def test_where_two_fail_while_they_are_taken_off_the_weights_are_the_files_again(tmp_path: Path) -> None:
+    code = (DIMMING + CHANGING).replace("del model.unet.dimmed", "raise AssertionError")
+    _, networks, wanted = opened_set(tmp_path, "fail_to_undo", code)
+    second = tmp_path / "of its own" / "fail_to_undo" / "second.dim"
+    second.write_text("0.5")
+    status = second.stat()
+    other = Wanted("dimmer", "second", str(second), status.st_size, status.st_mtime_ns, 1, 1)
+    model = tiny_model(tmp_path)
+    before = state_hash(model)
+    networks.apply(model, [wanted, other])
+    assert state_hash(model) != before
+    with pytest.raises(ExtensionFailed, match="'fail_to_undo' failed: AssertionError"):
+        networks.apply(model, [])
+    assert networks.apply(model, []) == ()
+    assert not model.unet._forward_hooks
+    assert state_hash(model) == before
+
+
 def test_one_that_changes_weights_changes_them_without_a_trace_of_its_reckoning(tmp_path: Path) -> None:
     _, networks, wanted = opened_set(tmp_path, "changes", DIMMING + CHANGING)
     model = tiny_model(tmp_path)
