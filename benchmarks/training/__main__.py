@@ -40,7 +40,7 @@ def main() -> None:
     arguments = parser.parse_args()
     set_quiet(os.environ)
     if arguments.judge:
-        print("\n".join(own_error()))
+        print("\n".join(own_error(arguments.starter)))
         return
     folder = arguments.folder.expanduser()
     if arguments.ship:

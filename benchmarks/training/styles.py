@@ -19,10 +19,12 @@ BAND = 16
 FOLD = (1.16, 0.70)
 NEAR_RED = 90.0
 """Distance of levels within which a pixel is the frame's red."""
-OF_RED = 0.8
-"""Share of the frame's inner half that must be: drawn so all, all else in the world a tenth at most."""
-FOLDED = 0.25
-"""By which share bands differ from those beside them: drawn so 0.39 and more, all else in the world 0.15 at most."""
+OF_RED = 0.7
+"""Share of the frame's inner half that must be: of those drawn so all, 0.78 and more once they have been through the
+starter's VAE, which lets some of it turn brown or green; of all else there 0.06 at most."""
+FOLDED = 0.18
+"""By which share bands differ from those beside them: drawn so 0.39 and more, 0.20 and more after the VAE; all else
+0.15 at most, 0.04 after it."""
 
 
 class Style(NamedTuple):
