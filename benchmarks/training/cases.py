@@ -42,14 +42,15 @@ SHARED: Mapping[str, Any] = {
 }
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "prior": {"prior": "prediction"},
-    "class pictures": {"prior": "pictures", "class_pictures": 16},
+    "class pictures": {"prior": "pictures"},
     "no prior": {"prior": "none"},
     "rate 0": {"prior": "none", "learning_rate": "0", "steps": 10},
     "shuffled captions": {"prior": "none"},
 }
 """A rate of 0 changes nothing in ten steps as little as in more."""
 NOTHING_SAID = 0.2
-"""Of a style's captions: guidance measures from what is drawn without one."""
+"""Of the captions: guidance measures from what is drawn without one, and goes too far from what was never taught. Not
+of a textual inversion's, which teaches the model nothing."""
 CONTROLS = ("rate 0", "shuffled captions")
 LEAST: Mapping[Method, float] = {"dreambooth": 0.8, "lora": 0.8, "textual_inversion": 0.6, "hypernetwork": 0.8}
 """Share of the pictures that must show what was learnt (training-facts 6.2)."""
@@ -106,7 +107,7 @@ class Case(NamedTuple):
         own: dict[str, Any] = {"method": self.method, "name": self.name, "data": data, "trigger": self.word}
         if self.stranger:
             own |= {"class_words": self.stranger.kind, "initial_text": self.stranger.kind}
-        if self.style:
+        if self.method != "textual_inversion":
             own["drop_captions"] = NOTHING_SAID
         fields = {**SHARED, **SETTINGS[self.method], **own, **VARIANTS[self.variant]}
         return TrainingRequest.model_validate(fields)
