@@ -27,12 +27,13 @@ _METHODS: Mapping[str, Mapping[str, Values]] = {
             "text_encoder_rate": 0.5,
             "conv_rank": 8,
             "conv_alpha": 8.0,
+            "drop_captions": 0.2,
         },
     },
     "dreambooth": {
         "": {"steps": 800, "learning_rate": "2e-6", "batch_size": 1, "sample_every": 200},
         "SDXL": {"learning_rate": "1e-6"},
-        "starter": {"steps": 800, "learning_rate": "1e-3", "text_encoder_rate": 0.5},
+        "starter": {"steps": 800, "learning_rate": "1e-3", "text_encoder_rate": 0.5, "drop_captions": 0.2},
     },
     "textual_inversion": {
         "": {"steps": 3000, "learning_rate": "5e-3", "vectors": 4, "batch_size": 2, "sample_every": 500},
@@ -41,7 +42,7 @@ _METHODS: Mapping[str, Mapping[str, Values]] = {
     },
     "hypernetwork": {
         "": {"steps": 5000, "learning_rate": "1e-5", "batch_size": 2, "sample_every": 500, "prior": "none"},
-        "starter": {"steps": 1500, "learning_rate": "4e-3", "widths": [96, 48, 64, 128]},
+        "starter": {"steps": 1500, "learning_rate": "4e-3", "widths": [96, 48, 64, 128], "drop_captions": 0.2},
     },
 }
 
