@@ -48,6 +48,10 @@ class MappedFile:
             return piece.clone().view(dtype).reshape(shape)
         return tensor.set_(self._storage, begin // dtype.itemsize, shape, ())
 
+    def flat(self, dtype: torch.dtype) -> Tensor:
+        """All whole elements from the start on, [n]; nothing is read."""
+        return torch.empty(0, dtype=dtype).set_(self._storage, 0, (self._storage.nbytes() // dtype.itemsize,), (1,))
+
     def _read(self, begin: int, size: int) -> None:
         """One read in the file's order, where touching page by page would wait for each.
 

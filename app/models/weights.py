@@ -80,21 +80,25 @@ class WeightFile:
     def tensor(self, name: str) -> Tensor:
         """As in `Weights`. Raises BrokenModelFile when the file has changed its size or cannot be mapped."""
         place = self.header.tensors[name]
-        if self._mapped is None:
-            self._mapped = self._map()
-        return self._mapped.tensor(place.begin - self.header.data_start, self.dtypes[name], place.shape)
+        return self._pages().tensor(place.begin - self.header.data_start, self.dtypes[name], place.shape)
+
+    def flat(self, dtype: torch.dtype) -> Tensor:
+        """[n]: all that comes after the header as if it were of one type. Nothing is read; raises as `tensor` does."""
+        return self._pages().flat(dtype)
 
     def close(self) -> None:
         """As in `Weights`."""
         self._mapped = None
 
-    def _map(self) -> MappedFile:
-        try:
-            if self.path.stat().st_size != self.header.size:
-                raise BrokenModelFile(f"{self.path.name} was changed while it was read.", hint="Load it again.")
-            return MappedFile(self.path, self.header.data_start, self.header.size)
-        except (OSError, ValueError) as error:
-            raise BrokenModelFile(f"{self.path.name} cannot be read: {error}.") from error
+    def _pages(self) -> MappedFile:
+        if self._mapped is None:
+            try:
+                if self.path.stat().st_size != self.header.size:
+                    raise BrokenModelFile(f"{self.path.name} was changed while it was read.", hint="Load it again.")
+                self._mapped = MappedFile(self.path, self.header.data_start, self.header.size)
+            except (OSError, ValueError) as error:
+                raise BrokenModelFile(f"{self.path.name} cannot be read: {error}.") from error
+        return self._mapped
 
     def position(self, name: str) -> tuple[int, int]:
         """As in `Weights`."""

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from app.models.weights import WeightFile, Weights
-from app.schema.errors import BrokenModelFile
 
 _CPU = torch.device("cpu")
 _MOST_SCRATCH = 1 << 24
@@ -27,41 +26,39 @@ class Numbers:
     def __init__(self, file: Weights) -> None:
         """Raises BrokenModelFile for a file that cannot be mapped."""
         self._file = file
-        self._places = file.header.tensors if isinstance(file, WeightFile) else {}
+        self._mapped = file if isinstance(file, WeightFile) else None
+        self._start = self._mapped.header.data_start if self._mapped is not None else 0
         self._flat: dict[torch.dtype, Tensor] = {}
-        self._bytes: Tensor | None = None
-        self._view = memoryview(b"")
-        if isinstance(file, WeightFile):
-            try:
-                self._bytes = torch.from_file(str(file.path), shared=False, size=file.header.size, dtype=torch.uint8)
-            except RuntimeError as error:
-                raise BrokenModelFile(f"{file.path.name} cannot be read: {error}.") from error
-            self._view = self._bytes.numpy().data
+        # Not a tensor's own: to take a number out of those costs more than to read it.
+        self._bytes = self._mapped.flat(torch.uint8).numpy().data if self._mapped is not None else memoryview(b"")
 
     def tensor(self, key: str, device: torch.device) -> Tensor:
         """The tensor in the file's own type. Raises KeyError for a name that is not there."""
-        place, dtype = self._places.get(key), self._file.dtypes[key]
-        if place is None or self._bytes is None or place.begin % dtype.itemsize:
+        begin, dtype = self._begin(key), self._file.dtypes[key]
+        if begin is None or self._mapped is None or begin % dtype.itemsize:
             return self._file.tensor(key).to(device)
         flat = self._flat.get(dtype)
         if flat is None:
-            whole = self._bytes.numel() - self._bytes.numel() % dtype.itemsize
-            flat = self._flat[dtype] = self._bytes[:whole].view(dtype)
-        shape = place.shape
+            flat = self._flat[dtype] = self._mapped.flat(dtype)
+        shape = self._file.shapes[key]
         strides = (shape[1], 1) if len(shape) == 2 else _strides(shape)
-        found = flat.as_strided(shape, strides, place.begin // dtype.itemsize)
+        found = flat.as_strided(shape, strides, begin // dtype.itemsize)
         return found if device.type == "cpu" else found.to(device)
 
     def number(self, key: str) -> float | None:
         """A tensor of one number; None for one of more, and for what is not finite."""
         if math.prod(self._file.shapes[key]) != 1:
             return None
-        place, form = self._places.get(key), _UNPACKED.get(self._file.dtypes[key])
-        if place is not None and form is not None and self._bytes is not None:
-            (number,) = struct.unpack_from(form, self._view, place.begin)
+        begin, form = self._begin(key), _UNPACKED.get(self._file.dtypes[key])
+        if begin is not None and form is not None:
+            (number,) = struct.unpack_from(form, self._bytes, begin)
         else:
             number = float(self.tensor(key, _CPU))
         return number if math.isfinite(number) else None
+
+    def _begin(self, key: str) -> int | None:
+        """Byte after the header; None where the file's own reader knows."""
+        return self._mapped.header.tensors[key].begin - self._start if self._mapped is not None else None
 
 
 class Scratch:
