@@ -42,7 +42,13 @@ _METHODS: Mapping[str, Mapping[str, Values]] = {
     },
     "hypernetwork": {
         "": {"steps": 5000, "learning_rate": "1e-5", "batch_size": 2, "sample_every": 500, "prior": "none"},
-        "starter": {"steps": 1500, "learning_rate": "4e-3", "widths": [96, 48, 64, 128], "drop_captions": 0.2},
+        "starter": {
+            "steps": 1500,
+            "learning_rate": "4e-3",
+            "widths": [96, 48, 64, 128],
+            "activation": "relu",
+            "drop_captions": 0.2,
+        },
     },
 }
 

@@ -26,7 +26,7 @@ SETTINGS: Mapping[Method, Mapping[str, Any]] = {
         "conv_alpha": 8.0,
     },
     "textual_inversion": {"steps": 250, "learning_rate": "5e-2", "vectors": 6},
-    "hypernetwork": {"steps": 1500, "learning_rate": "4e-3", "widths": (96, 48, 64, 128)},
+    "hypernetwork": {"steps": 1500, "learning_rate": "4e-3", "widths": (96, 48, 64, 128), "activation": "relu"},
 }
 """On the starter, at 128x128 with batches of two, the rate falling as a cosine."""
 SHARED: Mapping[str, Any] = {
