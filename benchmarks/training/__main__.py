@@ -12,6 +12,8 @@ import os
 import time
 from pathlib import Path
 
+import torch
+
 from app.setup.start import set_quiet
 from benchmarks.training.cases import CASES, LEAST
 from benchmarks.training.measure import Bench
@@ -39,6 +41,7 @@ def main() -> None:
     parser.add_argument("--judge", action="store_true", help="print the judges' own error on fresh drawings")
     arguments = parser.parse_args()
     set_quiet(os.environ)
+    torch.set_num_threads(1)  # cases carried out side by side would wait for each other's threads
     if arguments.judge:
         print("\n".join(own_error(arguments.starter)))
         return
