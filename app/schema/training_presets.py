@@ -33,7 +33,7 @@ _METHODS: Mapping[str, Mapping[str, Values]] = {
     "dreambooth": {
         "": {"steps": 800, "learning_rate": "2e-6", "batch_size": 1, "sample_every": 200},
         "SDXL": {"learning_rate": "1e-6"},
-        "starter": {"steps": 800, "learning_rate": "1e-3", "text_encoder_rate": 0.5, "drop_captions": 0.05},
+        "starter": {"steps": 800, "learning_rate": "1e-3", "text_encoder_rate": 0.5, "drop_captions": 0.1},
     },
     "textual_inversion": {
         "": {"steps": 3000, "learning_rate": "5e-3", "vectors": 4, "batch_size": 2, "sample_every": 500},

@@ -48,7 +48,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "shuffled captions": {"prior": "none"},
 }
 """A rate of 0 changes nothing in ten steps as little as in more."""
-NOTHING_SAID: Mapping[Method, float] = {"dreambooth": 0.05, "lora": 0.2, "hypernetwork": 0.2}
+NOTHING_SAID: Mapping[Method, float] = {"dreambooth": 0.1, "lora": 0.2, "hypernetwork": 0.2}
 """Share of the captions: guidance measures from what is drawn without one, and goes too far from what was never taught.
 Where all weights learn, more of it brings a subject up without its word. A textual inversion teaches the model nothing.
 """
