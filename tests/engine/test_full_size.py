@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.mark.parametrize("name", ["SD1.5", "SD2.1-v", "SD1.5-inpainting", "SDXL"])
 def test_a_full_size_checkpoint_draws_offline(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In fp32, SDXL with 14 GB of weights: a CPU that does not compute in bf16 takes an hour where this takes a minute."""
+    """In fp32, of SDXL 14 GB: where a CPU does not compute in bf16, that takes an hour and this a minute."""
     family, widths = FULL[name]
     path = write_tiny_checkpoint(tmp_path / f"{name}.safetensors", family, metadata=METADATA.get(name), **widths)
 
