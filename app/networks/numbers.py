@@ -29,7 +29,7 @@ class Numbers:
         self._mapped = file if isinstance(file, WeightFile) else None
         self._start = self._mapped.header.data_start if self._mapped is not None else 0
         self._flat: dict[torch.dtype, Tensor] = {}
-        # Not a tensor's own: to take a number out of those costs more than to read it.
+        # Single numbers are read from here: to make a tensor of each costs more than the reading.
         self._bytes = self._mapped.flat(torch.uint8).numpy().data if self._mapped is not None else memoryview(b"")
 
     def tensor(self, key: str, device: torch.device) -> Tensor:

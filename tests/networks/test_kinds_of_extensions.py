@@ -183,9 +183,20 @@ def opened_set(tmp_path: Path, name: str, dimming: str) -> tuple[ExtensionHost, 
     kinds = network_kinds_of(host.registry)
     path = kinds["dimmer"].find("half")
     assert path is not None
+    return host, NetworkSet(Tokenizer().encode, kinds), asked_for(path)
+
+
+def another(wanted: Wanted, name: str) -> Wanted:
+    """A second network of the same extension, in a file beside."""
+    path = Path(wanted.path).with_stem(name)
+    path.write_text("0.5")
+    return asked_for(path)
+
+
+def asked_for(path: Path) -> Wanted:
+    """As a request names the network of a file."""
     status = path.stat()
-    wanted = Wanted("dimmer", "half", str(path), status.st_size, status.st_mtime_ns, 1, 1)
-    return host, NetworkSet(Tokenizer().encode, kinds), wanted
+    return Wanted("dimmer", path.stem, str(path), status.st_size, status.st_mtime_ns, 1, 1)
 
 
 @pytest.mark.parametrize("asked", ["report", "attach", "changed", "targets"])
@@ -213,10 +224,7 @@ def test_one_that_fails_while_it_is_taken_off_is_named_and_what_was_put_on_befor
 ) -> None:
     code = DIMMING.replace("del model.unet.dimmed", "assert self.name != 'half'")
     host, networks, wanted = opened_set(tmp_path, "fails_to_undo", code)
-    before = tmp_path / "of its own" / "fails_to_undo" / "before.dim"
-    before.write_text("0.5")
-    status = before.stat()
-    other = Wanted("dimmer", "before", str(before), status.st_size, status.st_mtime_ns, 1, 1)
+    other = another(wanted, "before")
     model = tiny_model(tmp_path)
     networks.apply(model, [other, wanted])
     with pytest.raises(ExtensionFailed, match="network <dimmer:half> of the extension 'fails_to_undo' failed: Assert"):
@@ -229,10 +237,7 @@ def test_one_that_fails_while_it_is_taken_off_is_named_and_what_was_put_on_befor
 def test_where_two_fail_while_they_are_taken_off_the_weights_are_the_files_again(tmp_path: Path) -> None:
     code = (DIMMING + CHANGING).replace("del model.unet.dimmed", "raise AssertionError")
     _, networks, wanted = opened_set(tmp_path, "fail_to_undo", code)
-    second = tmp_path / "of its own" / "fail_to_undo" / "second.dim"
-    second.write_text("0.5")
-    status = second.stat()
-    other = Wanted("dimmer", "second", str(second), status.st_size, status.st_mtime_ns, 1, 1)
+    other = another(wanted, "second")
     model = tiny_model(tmp_path)
     before = state_hash(model)
     networks.apply(model, [wanted, other])
