@@ -6,10 +6,11 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from app.schema.amounts import size_words
 from app.schema.errors import DiskFull
 
 
-def require_free(wanted: Mapping[Path, int], what: str) -> None:
+def require_free(wanted: Mapping[Path, int], what: str, hint: str = "Free some space there first.") -> None:
     """wanted: bytes by folder, which need not be there yet; folders of one drive are added up. what: begins the words.
 
     Raises DiskFull for the first drive that has less.
@@ -24,7 +25,7 @@ def require_free(wanted: Mapping[Path, int], what: str) -> None:
         if free < size:
             raise DiskFull(
                 f"{what} needs {size_words(size)} on the drive of {place}, and {size_words(free)} are free.",
-                hint="Free some space there first.",
+                hint=hint,
             )
 
 
@@ -37,8 +38,3 @@ def existing(folder: Path) -> Path:
 def bytes_within(folder: Path) -> int:
     """What the files below a folder take, 0 where there is none."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-
-
-def size_words(count: int) -> str:
-    """Bytes as a person reads them: '12 MB', '3.42 GB'."""
-    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:,.3g} MB"

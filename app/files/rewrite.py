@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,12 +16,13 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from app.files.folders import HYPERNETWORK
+from app.files.free_space import require_free
 from app.files.headers import DTYPE_BITS
 from app.files.number_formats import FLOATS, converted, count_unfinite
 from app.files.recognise import Tensors, recognise
 from app.files.weights import Stored, Weights
 from app.files.whole_file import cannot_write, flush_folder
-from app.schema.errors import BrokenModelFile, CannotWrite, DiskFull, UnsupportedModel
+from app.schema.errors import BrokenModelFile, CannotWrite, UnsupportedModel
 
 # Copies of the weights that a training keeps for itself, and the critic that only a VAE's training asks.
 _EMA = "model_ema."
@@ -144,7 +144,7 @@ def rewrite(weights: Weights, plan: Plan, path: Path, progress: Progress = lambd
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _require_room(path, size)
+        require_free({path.parent: size}, path.name, "Free some space, or choose another place with --to.")
         with aside.open("wb") as file:
             sha256 = _write_all(file, header, weights, plan, order, size, progress)
             file.flush()
@@ -203,12 +203,3 @@ def _header(weights: Weights, plan: Plan) -> tuple[bytes, list[str]]:
 
 def _size(weights: Weights, one: Copied) -> int:
     return weights.tensors[one.source]._replace(dtype=one.dtype).size
-
-
-def _require_room(path: Path, size: int) -> None:
-    free = shutil.disk_usage(path.parent).free
-    if free < size:
-        raise DiskFull(
-            f"{path.name} needs {size / 1e9:.2f} GB; {free / 1e9:.2f} GB are free on the drive of {path.parent}.",
-            hint="Free some space, or choose another place with --to.",
-        )

@@ -10,7 +10,6 @@ import errno
 import json
 import math
 import os
-import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any, BinaryIO, NamedTuple
 import torch
 from torch import Tensor
 
+from app.files.free_space import require_free
 from app.models.checkpoint_file import open_checkpoint
 from app.models.families import Family
 from app.models.keys import Source, names_of, text_sources, unet_sources, vae_sources
@@ -96,7 +96,7 @@ def write_tensors(path: str | Path, entries: Mapping[str, Entry], metadata: Mapp
     text += b" " * (-len(text) % 8)
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        _need_room(path.parent, 8 + len(text) + end)
+        require_free({path.parent: 8 + len(text) + end}, path.name)
         with aside.open("wb") as file:
             file.write(len(text).to_bytes(8, "little") + text)
             for name in names:
@@ -167,15 +167,6 @@ def _write(file: BinaryIO, name: str, entry: Entry, path: Path) -> None:
             hint="Save it as bf16 or fp32.",
         )
     file.write(written.reshape(-1).view(torch.uint8).numpy().data)
-
-
-def _need_room(folder: Path, size: int) -> None:
-    free = shutil.disk_usage(folder).free
-    if free < size:
-        raise DiskFull(
-            f"{folder} has {free / 1e9:.2f} GB of free space; {size / 1e9:.2f} GB are needed.",
-            hint="Free some space and try again.",
-        )
 
 
 def _flush_folder(folder: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
+from app.schema.amounts import count_words, size_words
 from app.schema.request import FileIdentity
 from app.schema.training import TrainingRequest
 
@@ -76,27 +77,22 @@ class PlanFacts(BaseModel):
     @property
     def words(self) -> str:
         """The plan in one line."""
+        pictures = count_words(self.pictures, "picture")
         held = f" (and {self.held_out} held back)" if self.held_out else ""
+        epochs = f"{self.epochs:.1f}" if self.epochs >= 1 else f"{self.epochs:.1g}"
         shown = (
-            f"{_count(self.pictures, 'picture')}{held} in {_count(len(self.buckets), 'bucket')}, {self.per_epoch} "
-            f"shown per epoch, {_count(self.steps, 'step')} ({self.epochs:.1f} epochs)"
+            f"{pictures}{held} in {count_words(len(self.buckets), 'bucket')}, {self.per_epoch} shown per epoch, "
+            f"{count_words(self.steps, 'step')} ({epochs} epochs)"
         )
         if not self.parameters:
             return shown
-        free = f", {_size(self.free_bytes)} are free" if self.free_bytes else ""
+        trained, memory = count_words(self.parameters, "number"), size_words(self.memory_bytes)
+        free = f", {size_words(self.free_bytes)} are free" if self.free_bytes else ""
         return (
-            f"{shown}; {_count(self.parameters, 'number')} trained in {_size(self.memory_bytes)} of memory and "
-            f"what the pictures need, a file of {_size(self.file_bytes)}; "
-            f"{_size(self.folder_bytes)} more on the disk while it runs{free}"
+            f"{shown}; {trained} trained in {memory} of memory and what the pictures need, "
+            f"a file of {size_words(self.file_bytes)}; "
+            f"{size_words(self.folder_bytes)} more on the disk while it runs{free}"
         )
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:,.3g} MB"
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
 class PictureFacts(BaseModel):

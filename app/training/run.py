@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import signal
 import threading
 import time
@@ -17,10 +16,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
 
+from app.files.free_space import require_free
 from app.files.run_folder import RunFolder, Wish
 from app.files.run_log import RunLog
 from app.files.trained_file import placed
-from app.schema.errors import DiskFull, EaselError, UnexpectedFailure
+from app.schema.errors import EaselError, UnexpectedFailure
 from app.schema.training_run import TrainingRun
 
 logger = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ def help_out(path: Path, trainer: Trainer) -> int:
 
 
 def _carried_out(run: TrainingRun, folder: RunFolder, log: RunLog, trainer: Trainer) -> int:
-    require_room(folder.path, LEAST_ROOM)
+    require_free({folder.path: LEAST_ROOM}, "The training", "Free some space on that drive and go on.")
     if folder.wished() == "pause":
         folder.wish("go")  # whoever starts a run wants it to go on; who still wants it to rest says so again
     with _signals() as stopped:
@@ -116,16 +116,6 @@ class Wishes:
             self._looked = now
             self._last = self._folder.wished()
         return self._last
-
-
-def require_room(folder: Path, size: int) -> None:
-    """Raises DiskFull when the drive has less than `size` bytes free."""
-    free = shutil.disk_usage(folder).free
-    if free < size:
-        raise DiskFull(
-            f"The training needs {size / 1e6:,.0f} MB in {folder.name}, and {free / 1e6:,.0f} MB are free.",
-            hint="Free some space on that drive and go on.",
-        )
 
 
 @contextmanager

@@ -135,7 +135,7 @@ def test_checkpoints_that_cannot_be_trained_are_told_before(tmp_path: Path) -> N
 def test_a_drive_without_room_is_told_before(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage._replace(free=1_000))
-    with pytest.raises(DiskFull, match=r"The training needs .* on the drive of .*, and 0.001 MB are free"):
+    with pytest.raises(DiskFull, match=r"The training needs .* on the drive of .*, and 1 kB are free"):
         TrainingPlanner(Folders.of(data_dir=tmp_path)).plan(run_of(checkpoint, draw_pictures(tmp_path / "data", 1)))
 
 
