@@ -68,7 +68,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str], factories: Factori
         try:
             return follow(trains.events(id), request)
         except KeyboardInterrupt:
-            return rest(trains, id)
+            return rest(trains, id, request)
 
 
 def request_parser() -> Parser:
@@ -95,7 +95,7 @@ def asked(typed: argparse.Namespace) -> dict[str, Any]:
     said = {name: value for name, value in vars(typed).items() if name in CONTROLS}
     for name in _LISTS:
         if name in said:
-            said[name] = [float(part) for part in str(said[name]).split(",") if part.strip()]
+            said[name] = _numbers(name, str(said[name]))
     for name in _PATHS:
         if said.get(name):
             said[name] = str(Path(said[name]).expanduser().absolute())
@@ -105,6 +105,14 @@ def asked(typed: argparse.Namespace) -> dict[str, Any]:
         preset(said.get("method", fields.get("method", "lora")), typed.usual) if getattr(typed, "usual", None) else {}
     )
     return {**usual, **fields, **said}
+
+
+def _numbers(name: str, text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        problem = f"'{text[:40]}' is no list of numbers."
+        raise TrainingProblem(problem, field=name, hint="Write it like 1, 2, 1.") from None
 
 
 def from_toml(path: Path) -> dict[str, Any]:
@@ -148,12 +156,17 @@ def follow(events: Iterator[Event], request: TrainingRequest) -> int:
     return 0 if made else 1
 
 
-def rest(trains: Trains, id: str) -> int:
-    """After Ctrl+C: pauses, and waits until that is so; a second Ctrl+C waits no more."""
+def rest(trains: Trains, id: str, request: TrainingRequest) -> int:
+    """After Ctrl+C: pauses, and waits until that is so; a second Ctrl+C waits no more.
+
+    One that ended first is shown to its end. Returns the exit status.
+    """
     print("Pausing at the next step ...", file=sys.stderr)
     trains.pause(id)
-    while trains.state(id) not in RESTING:
+    while (state := trains.state(id)) not in RESTING:
         time.sleep(0.1)
+    if state != "paused":
+        return follow(trains.events(id), request)
     print("Paused; the same command goes on.", file=sys.stderr)
     return STOPPED
 

@@ -31,6 +31,7 @@ from app.schema.control import controls_of
 from app.schema.errors import EaselError, InvalidField, ModelNotFound, UnknownChoice
 from app.schema.expansion import PartPlan
 from app.schema.infotext import Models
+from app.schema.problems import first_problem
 from app.schema.request import MOST_IMAGES, FaceFiles, FileIdentity, GenerationRequest, ResolvedRequest, parse_request
 
 FurtherPass = Callable[[GenerationRequest], GenerationRequest | None]
@@ -279,10 +280,8 @@ def _checked(model: type[BaseModel], values: Mapping[str, JsonValue]) -> BaseMod
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        problem = error.errors(include_url=False, include_context=False)[0]
-        where = ".".join(str(part) for part in problem["loc"])
-        text = problem["msg"].removeprefix("Value error, ")
-        raise InvalidField(f"{where}: {text[:1].lower()}{text[1:]}.", field=where) from None
+        problem = first_problem(error)
+        raise InvalidField(problem.words, field=problem.field) from None
 
 
 @contextmanager

@@ -29,6 +29,7 @@ from app.jobs.training_supervisor import TrainingSupervisor
 from app.jobs.watch import AsyncWatch, Watch
 from app.schema.errors import PictureNotFound, TrainingNotFound, TrainingProblem
 from app.schema.events import TrainingProgress
+from app.schema.problems import first_problem
 from app.schema.training import TrainingRequest
 from app.schema.training_run import PictureFacts, PlanFacts, TrainingRun
 
@@ -272,7 +273,5 @@ def check_settings(entry: TargetEntry, request: TrainingRequest) -> None:
     try:
         entry.settings.model_validate(request.method_settings)
     except ValidationError as error:
-        problem = error.errors(include_url=False, include_context=False)[0]
-        where = ".".join(str(part) for part in problem["loc"])
-        text = problem["msg"].removeprefix("Value error, ")
-        raise TrainingProblem(f"{where}: {text}.", field=f"method_settings.{where}") from None
+        problem = first_problem(error)
+        raise TrainingProblem(problem.words, field=f"method_settings.{problem.field}") from None

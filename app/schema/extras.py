@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from app.schema.choices import NO_UPSCALER
 from app.schema.control import Control
 from app.schema.errors import InvalidField
+from app.schema.problems import first_problem
 
 Share = Field(ge=0, le=1)
 Side = Field(ge=1, le=16384)
@@ -76,7 +77,5 @@ def parse_extras(values: dict[str, Any]) -> ExtrasRequest:
     try:
         return ExtrasRequest.model_validate(values)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
-        name = ".".join(str(part) for part in first["loc"]) or None
-        text = first["msg"]
-        raise InvalidField(f"{name}: {text[:1].lower()}{text[1:]}.", field=name) from None
+        problem = first_problem(error)
+        raise InvalidField(problem.words, field=problem.field or None) from None

@@ -16,6 +16,7 @@ from app.schema.errors import InvalidField, InvalidPrompt, NewerVersion
 from app.schema.expansion import PartPlan
 from app.schema.guidance_fields import GuidanceFields
 from app.schema.picture_fields import PictureFields
+from app.schema.problems import first_problem
 from app.schema.prompt_fields import PromptFields
 from app.schema.sampling_fields import SamplingFields
 
@@ -321,11 +322,7 @@ def parse_request(data: dict[str, Any]) -> GenerationRequest:
 
 
 def _first_problem(error: ValidationError) -> InvalidField:
-    problem = error.errors(include_url=False, include_context=False)[0]
-    field = ".".join(str(part) for part in problem["loc"]) or None
-    text = problem["msg"].removeprefix("Value error, ")
-    shown = repr(problem["input"])
-    shown = "" if len(shown) > 60 else f" (got {shown})"
+    field, text, shown = first_problem(error)
     if field in ("prompt", "negative_prompt"):
         return InvalidPrompt(f"The {field.replace('_', ' ')} {text}.", field=field)
-    return InvalidField(f"{field}: {text[:1].lower()}{text[1:]}{shown}.", field=field)
+    return InvalidField(f"{field}: {text}{shown}.", field=field or None)

@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from app.schema.choices import find_sampler, split_sampler_name
 from app.schema.control import Control, controls_of
 from app.schema.errors import CannotWrite, DiskFull, InvalidField, UnknownChoice, UnknownSetting
+from app.schema.problems import first_problem
 from app.schema.request import GenerationRequest
 
 logger = logging.getLogger(__name__)
@@ -236,8 +237,7 @@ def checked_value(name: str, value: Any) -> Any:
     try:
         return getattr(SettingValues.model_validate({name: value}), name)
     except ValidationError as error:
-        problem = error.errors(include_url=False, include_context=False)[0]["msg"]
-        raise InvalidField(f"{name}: {problem[:1].lower()}{problem[1:]} (got {value!r:.60}).", field=name) from None
+        raise InvalidField(f"{name}: {first_problem(error).text} (got {value!r:.60}).", field=name) from None
 
 
 def _known(values: Values, file: Path) -> Values:

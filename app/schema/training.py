@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, f
 
 from app.schema.control import Control
 from app.schema.errors import NewerVersion, TrainingProblem
+from app.schema.problems import first_problem
 
 TRAINING_VERSION = 1
 
@@ -208,6 +209,12 @@ class TrainingRequest(DataFields, LearningFields, MethodFields, WatchingFields):
     session: str = ""
     created: Annotated[int, Field(ge=0)] = 0
 
+    @property
+    def prior_used(self) -> Prior:
+        """`prior`, but 'none' where it has nothing to do: beside a textual inversion, which leaves the model as it is,
+        and at a weight of 0."""
+        return "none" if self.method == "textual_inversion" or not self.prior_weight else self.prior
+
     @field_validator("layer_structure")
     @classmethod
     def _begins_and_ends_with_1(cls, structure: tuple[float, ...]) -> tuple[float, ...]:
@@ -237,7 +244,6 @@ def parse_training(data: dict[str, Any]) -> TrainingRequest:
     try:
         return TrainingRequest.model_validate(data)
     except ValidationError as error:
-        problem = error.errors(include_url=False, include_context=False)[0]
-        field = ".".join(str(part) for part in problem["loc"]) or None
-        text = problem["msg"].removeprefix("Value error, ")
-        raise TrainingProblem(f"{field}: {text[:1].lower()}{text[1:]}.", field=field) from None
+        problem = first_problem(error)
+        # The page has one input for a list.
+        raise TrainingProblem(problem.words, field=problem.field.partition(".")[0] or None) from None

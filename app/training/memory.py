@@ -27,6 +27,6 @@ def memory_of(request: TrainingRequest, model: LoadedModel, parameters: int, dev
         for name, part in model.parts()
     )
     whole = request.method == "dreambooth"
-    teaches = whole and request.prior == "prediction" and request.prior_weight > 0
+    teaches = whole and request.prior_used == "prediction"
     copies = (not whole) + teaches + bool(request.average)
     return held + parameters * (_FLOAT * (1 + copies) + _STATE_BYTES[request.optimizer])

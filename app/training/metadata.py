@@ -14,9 +14,10 @@ from pathlib import Path
 from app.files.hashes import legacy_hash, sha256_of
 from app.models import LoadedModel, precision_word
 from app.schema.training import TrainingRequest
-from app.training.data import Material
+from app.training.data import Bucket, Material
 from app.training.plan import TrainingPlan
 from app.training.precision import autocast_dtype
+from app.training.schedule import read_rates
 
 _ARCHITECTURE_ENDS: Mapping[str, str] = {
     "lora": "/lora",
@@ -64,7 +65,7 @@ def _kohya(
         "output_name": request.name,
         "learning_rate": request.learning_rate,
         "unet_lr": request.learning_rate,
-        "text_encoder_lr": request.text_encoder_rate,
+        "text_encoder_lr": _text_rate(request),
         "num_train_images": plan.shown_per_epoch,
         "num_reg_images": plan.class_pictures,
         "num_validation_images": plan.held_out,
@@ -87,7 +88,7 @@ def _kohya(
         "max_grad_norm": request.clip,
         "caption_dropout_rate": request.drop_captions,
         "caption_tag_dropout_rate": request.drop_parts,
-        "prior_loss_weight": request.prior_weight if request.prior != "none" else 0.0,
+        "prior_loss_weight": request.prior_weight if request.prior_used != "none" else 0.0,
         "min_snr_gamma": request.min_snr_gamma or None,
         "loss_type": "l2",
         "gradient_checkpointing": request.gradient_checkpointing,
@@ -96,7 +97,7 @@ def _kohya(
         "total_batch_size": request.batch_size * request.accumulation,
         "resolution": f"({request.width}, {request.height})",
         "enable_bucket": request.buckets,
-        "bucket_info": json.dumps({"buckets": dict(plan.buckets)}),
+        "bucket_info": json.dumps({"buckets": _by_bucket(material)}),
         "dataset_dirs": json.dumps(
             {name: {"n_repeats": repeats, "img_count": count} for name, (repeats, count, _) in folders.items()}
         ),
@@ -105,6 +106,14 @@ def _kohya(
         **(_network(request) if request.method == "lora" else {}),
     }
     return {f"ss_{key}": str(value) for key, value in told.items()}
+
+
+def _text_rate(request: TrainingRequest) -> float | None:
+    """The text encoder's own rate; None where it is not trained, or where no single number says it."""
+    stretches = read_rates(request.learning_rate, request.steps)
+    if request.text_encoder_rate is None or len(stretches) > 1:
+        return None
+    return stretches[0].rate * request.text_encoder_rate
 
 
 def _network(request: TrainingRequest) -> dict[str, object]:
@@ -125,6 +134,17 @@ def _network(request: TrainingRequest) -> dict[str, object]:
         "network_alpha": request.alpha,
         "network_dropout": request.network_dropout or None,
         "network_args": json.dumps(arguments),
+    }
+
+
+def _by_bucket(material: Material) -> dict[str, dict[str, object]]:
+    """Sizes in pixels, and the pictures of an epoch; the largest share first."""
+    shown: Counter[Bucket] = Counter()
+    for one in material.pictures:
+        shown[one.placing.bucket] += one.sample.repeats
+    return {
+        str(number): {"resolution": [size.width, size.height], "count": count}
+        for number, (size, count) in enumerate(shown.most_common())
     }
 
 

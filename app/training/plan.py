@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ from app.training.room import Room, room_of
 from app.training.sample_prompts import sample_requests
 from app.training.schedule import Stretch, read_rates
 from app.training.targets import NO_TARGETS, Targets, make_target
+
+_SIDES = re.compile(r"\b(left|right)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,7 @@ def plan_of(
     _require_words(request)
     _require_means(request)
     sample_requests(request, word_of(request))
-    if check_class and request.prior == "pictures" and not material.class_pictures and _has_prior(request):
+    if check_class and request.prior_used == "pictures" and not material.class_pictures:
         raise TrainingProblem(
             "There are no pictures of ordinary ones of its kind.",
             field="class_data",
@@ -158,10 +161,6 @@ def rates_of(request: TrainingRequest) -> tuple[Stretch, ...]:
             hint="Write them like 5e-3:200, 1e-3:500, 1e-5.",
         )
     return rates
-
-
-def _has_prior(request: TrainingRequest) -> bool:
-    return request.method != "textual_inversion" and request.prior_weight > 0
 
 
 def _require_words(request: TrainingRequest) -> None:
@@ -223,22 +222,15 @@ def _measured(request: TrainingRequest, model: LoadedModel, targets: Targets) ->
 
 def _warnings(request: TrainingRequest, material: Material, model: LoadedModel | None) -> tuple[str, ...]:
     said = []
-    prediction = _has_prior(request) and request.prior == "prediction"
-    if prediction and class_captions([one.sample for one in material.pictures], request) == ("",):
+    words, samples = word_of(request), [one.sample for one in material.pictures]
+    if not words and request.method == "dreambooth":
+        said.append("There is no trigger word: every picture of these captions will change.")
+    elif request.prior_used == "prediction" and class_captions(samples, request) == ("",):
         said.append("There is no trigger word: only the empty prompt is kept as it is.")
-    if (
-        request.method != "textual_inversion"
-        and request.trigger
-        and request.trigger.strip() == request.class_words.strip()
-    ):
+    if words and request.method != "textual_inversion" and words.strip() == request.class_words.strip():
         said.append("The trigger word is the word for its kind: every one of its kind will change.")
     if model is not None and request.min_snr_gamma and float(model.alphas_cumprod[-1]) < 1e-6:
         said.append("Min-SNR gives the noisiest steps no weight; this checkpoint needs them to learn dark and bright.")
-    words = word_of(request)
-    if request.flip and any(
-        side in one.sample.caption.split() for one in material.pictures for side in ("left", "right")
-    ):
+    if request.flip and any(_SIDES.search(sample.caption) for sample in samples):
         said.append("Captions say 'left' or 'right', and the pictures are mirrored.")
-    if not words and request.method == "dreambooth":
-        said.append("There is no trigger word: every picture of these captions will change.")
     return tuple(said)

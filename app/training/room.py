@@ -9,7 +9,7 @@ from pathlib import Path
 from app.files.free_space import bytes_within, require_free
 from app.models import LoadedModel
 from app.schema.training import TrainingRequest
-from app.training.data import Material
+from app.training.data import Material, word_of
 from app.training.sample_prompts import sample_requests
 from app.training.teacher import lessons_of
 
@@ -61,7 +61,7 @@ def room_of(
     pixels = material.class_missing * request.width * request.height
     if request.sample_every:
         times = steps // request.sample_every + 2
-        pixels += times * sum(one.width * one.height for one in sample_requests(request, ""))
+        pixels += times * sum(one.width * one.height for one in sample_requests(request, word_of(request)))
     return Room(
         file=file_bytes,
         snapshot=snapshot,

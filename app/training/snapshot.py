@@ -37,6 +37,14 @@ class Snapshot(NamedTuple):
     facts: dict[str, Any]
 
 
+class Manifest(NamedTuple):
+    """A snapshot without its tensors. See `Snapshot`."""
+
+    step: int
+    facts: dict[str, Any]
+    folder: Path
+
+
 class Snapshots:
     """The snapshots of one run folder; keeps the newest `keep`."""
 
@@ -83,11 +91,16 @@ class Snapshots:
         return final
 
     def newest(self) -> Snapshot | None:
-        """The newest snapshot that is whole; damaged ones are passed over with a word in the log."""
+        """The newest snapshot that is whole. Its tensors lie in its file, which stays on the disk as long as they."""
+        latest = self.latest()
+        return latest and Snapshot(latest.step, load_file(latest.folder / TENSORS), latest.facts)
+
+    def latest(self) -> Manifest | None:
+        """The same without its tensors; damaged ones are passed over with a word in the log."""
         for folder in self._all():
             manifest = _whole(folder)
             if manifest is not None:
-                return Snapshot(manifest["step"], load_file(folder / TENSORS), manifest["facts"])
+                return Manifest(manifest["step"], manifest["facts"], folder)
             logger.warning("The snapshot %s is damaged and is passed over", folder)
         return None
 

@@ -51,16 +51,14 @@ def restored(
     with torch.no_grad():
         for name, tensor in parameters.items():
             tensor.copy_(snapshot.tensors[f"weights.{name}"])
+    held: dict[str, dict[str, Any]] = {name: dict(numbers.get(name, {})) for name in parameters}
+    for place, value in snapshot.tensors.items():
+        if place.startswith("optimizer."):
+            name, _, key = place.removeprefix("optimizer.").rpartition(".")  # an optimiser's keys have no dots
+            held[name][key] = value.to(parameters[name].device)
     for name, tensor in parameters.items():
-        # Where one name begins another ('a', 'a.b'), the dots tell their tensors apart: the optimiser's keys have none.
-        held: dict[str, Any] = {
-            key.rpartition(".")[2]: value.to(tensor.device)
-            for key, value in snapshot.tensors.items()
-            if key.startswith(f"optimizer.{name}.") and key.count(".") == name.count(".") + 2
-        }
-        held |= numbers.get(name, {})
-        if held:
-            optimizer.state[tensor] = held
+        if held[name]:
+            optimizer.state[tensor] = held[name]
     if ESTIMATE in snapshot.facts and isinstance(optimizer, Prodigy):
         optimizer.estimate = dict(snapshot.facts[ESTIMATE])
     if scaler is not None and SCALER in snapshot.facts:

@@ -31,8 +31,7 @@ STEPS, CFG_SCALE, SAMPLER = 12, 4.0, "DPM++ 2M"
 
 def lessons_of(request: TrainingRequest) -> int:
     """How many latents are drawn; 0 where the untouched model is not asked."""
-    asked = request.method != "textual_inversion" and request.prior == "prediction" and request.prior_weight > 0
-    return min(request.class_pictures, MOST_LESSONS) if asked else 0
+    return min(request.class_pictures, MOST_LESSONS) if request.prior_used == "prediction" else 0
 
 
 def drawn_by_teacher(

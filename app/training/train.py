@@ -24,7 +24,7 @@ from app.training.measures import MEASURED, Measures
 from app.training.plan import in_steps, plan_of, rates_of
 from app.training.precision import autocast_dtype, made_ready
 from app.training.schedule import SCHEDULES, rate_at, with_warm_up
-from app.training.snapshot import Snapshot, Snapshots
+from app.training.snapshot import Manifest, Snapshots
 from app.training.targets import NO_TARGETS, Target, Targets, make_target
 from app.training.teacher import drawn_by_teacher, lessons_of
 from app.training.texts import Texts
@@ -68,7 +68,7 @@ def train(
     request = in_steps(request, material)
     plan = plan_of(request, material, model, folder, check_class=True, targets=targets)
     snapshots = Snapshots(folder / SNAPSHOTS)
-    before = snapshots.newest()
+    before = snapshots.latest()
     facts = _facts(request, material, model, before, report)
     report(Prepared(plan, before.step if before else 0))
     for warning in plan.warnings:
@@ -82,6 +82,8 @@ def train(
                 lesson, held_out = _lesson(request, model, target, material, tokenizer, store, report, should_stop)
             measures = Measures(request, model, target, lesson, material, held_out, facts)
             this = AfterStep(request, model, folder, material, plan, target, measures, lesson, report, draw_samples)
+            if before is None and draw_samples and request.sample_every:
+                draw_samples(0, target)
             return _learn(this, snapshots, facts, should_stop, together)
         except _Stopped:
             return None
@@ -97,8 +99,6 @@ def _learn(
     together: Together,
 ) -> Path | None:
     settings = _settings(this.request, this.target, autocast_dtype(this.request.precision, this.model.device))
-    if this.draw_samples and this.request.sample_every and snapshots.newest() is None:
-        this.draw_samples(0, this.target)
     this.begin()
     state = run(
         this.lesson,
@@ -197,7 +197,7 @@ def _lesson(
 
 
 def _facts(
-    request: TrainingRequest, material: Material, model: LoadedModel, before: Snapshot | None, report: Report
+    request: TrainingRequest, material: Material, model: LoadedModel, before: Manifest | None, report: Report
 ) -> dict[str, Any]:
     """What each snapshot remembers; says where it differs from the run so far, and takes over its number of threads."""
     told = request.model_dump(mode="json")

@@ -93,7 +93,7 @@ def train_run(
 
 def _ended_early(request: TrainingRequest, model: LoadedModel, folder: RunFolder, targets: Targets) -> Path:
     """The file of what is learnt so far: as if no more steps had been asked for."""
-    newest = Snapshots(folder.snapshots).newest()
+    newest = Snapshots(folder.snapshots).latest()
     if newest is None or not newest.step:
         raise TrainingProblem("It was stopped before its first step, so there is nothing to keep.")
     shorter = request.model_copy(update={"steps": newest.step, "epochs": 0})
@@ -145,7 +145,7 @@ def with_class_pictures(
     request: TrainingRequest, model: LoadedModel, folder: RunFolder, tell: Tell, wished: Wished
 ) -> TrainingRequest | None:
     """The request with its pictures of ordinary ones drawn where they were missing; None where it was to pause."""
-    if request.prior != "pictures" or request.method == "textual_inversion" or not request.prior_weight:
+    if request.prior_used != "pictures":
         return request
     place = Path(request.class_data).expanduser() if request.class_data else folder.path / "class"
     request = request.model_copy(update={"class_data": str(place)})

@@ -9,31 +9,15 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from app.schema.training import Method, TrainingRequest
+from app.schema.training_presets import preset
 from benchmarks.training import asked, lessons
 from benchmarks.training.asked import Asked
 from benchmarks.training.figures import KNOWN_SHAPES, STRANGERS, Stranger
 from benchmarks.training.styles import STYLES, Style
 
-SETTINGS: Mapping[Method, Mapping[str, Any]] = {
-    "dreambooth": {"steps": 800, "learning_rate": "1e-3", "text_encoder_rate": 0.5},
-    "lora": {
-        "steps": 600,
-        "learning_rate": "3e-3",
-        "text_encoder_rate": 0.5,
-        "rank": 16,
-        "alpha": 16.0,
-        "conv_rank": 8,
-        "conv_alpha": 8.0,
-    },
-    "textual_inversion": {"steps": 250, "learning_rate": "5e-2", "vectors": 6},
-    "hypernetwork": {"steps": 1500, "learning_rate": "4e-3", "widths": (96, 48, 64, 128), "activation": "relu"},
-}
-"""On the starter, at 128x128 with batches of two, the rate falling as a cosine."""
+FAMILY = "starter"
+"""Settings are the form's presets for it."""
 SHARED: Mapping[str, Any] = {
-    "width": 128,
-    "height": 128,
-    "batch_size": 2,
-    "schedule": "cosine",
     "sample_every": 0,
     "snapshot_seconds": 60.0,
     "precision": "fp32",
@@ -48,10 +32,6 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "shuffled captions": {"prior": "none"},
 }
 """A rate of 0 changes nothing in ten steps as little as in more."""
-NOTHING_SAID: Mapping[Method, float] = {"dreambooth": 0.1, "lora": 0.2, "hypernetwork": 0.2}
-"""Share of the captions: guidance measures from what is drawn without one, and goes too far from what was never taught.
-Where all weights learn, more of it brings a subject up without its word. A textual inversion teaches the model nothing.
-"""
 CONTROLS = ("rate 0", "shuffled captions")
 LEAST: Mapping[Method, float] = {"dreambooth": 0.8, "lora": 0.8, "textual_inversion": 0.6, "hypernetwork": 0.8}
 """Share of the pictures that must show what was learnt (training-facts 6.2)."""
@@ -108,8 +88,7 @@ class Case(NamedTuple):
         own: dict[str, Any] = {"method": self.method, "name": self.name, "data": data, "trigger": self.word}
         if self.stranger:
             own |= {"class_words": self.stranger.kind, "initial_text": self.stranger.kind}
-        own["drop_captions"] = NOTHING_SAID.get(self.method, 0.0)
-        fields = {**SHARED, **SETTINGS[self.method], **own, **VARIANTS[self.variant]}
+        fields = {**preset(self.method, FAMILY), **SHARED, **own, **VARIANTS[self.variant]}
         return TrainingRequest.model_validate(fields)
 
     def lessons(self) -> list[lessons.Lesson]:

@@ -202,6 +202,10 @@ def test_the_file_tells_of_its_training(model: LoadedModel, data: Path, tmp_path
         "2_sks": {"n_repeats": 2, "img_count": 1},
     }
     assert json.loads(facts["ss_tag_frequency"])["data"] == {"sks circle": 2, "white ground": 1, "grey ground": 1}
+    assert json.loads(facts["ss_bucket_info"]) == {
+        "buckets": {"0": {"resolution": [64, 64], "count": 2}, "1": {"resolution": [96, 32], "count": 2}}
+    }
+    assert (facts["ss_text_encoder_lr"], facts["ss_prior_loss_weight"]) == ("None", "0.0")
     assert facts["modelspec.architecture"] == "stable-diffusion-v1/lora"
     assert (facts["modelspec.trigger_phrase"], facts["modelspec.date"]) == ("sks", "2026-02-02T02:40:00+00:00")
     assert facts["ss_new_sd_model_hash"] == sha256(Path(str(model.file.path if model.file else "")))

@@ -66,7 +66,7 @@ def read_material(request: TrainingRequest) -> Material:
     samples = read_folder(Path(request.data).expanduser())
     class_samples: tuple[Sample, ...] = ()
     missing = 0
-    if request.prior == "pictures" and request.method != "textual_inversion":
+    if request.prior_used == "pictures":
         class_samples = _class_samples(request)
         missing = max(request.class_pictures - len(class_samples), 0)
     sizes = _sizes(request)

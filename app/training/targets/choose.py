@@ -41,8 +41,7 @@ def make_target(
     dtype = _DTYPES.get(request.save_precision)
     text_factor = request.text_encoder_rate or 0.0
     if request.method == "dreambooth":
-        teaches = request.prior == "prediction" and request.prior_weight > 0
-        return WeightsTarget(model, WeightsSettings(text_factor, dtype, keep_first=teaches))
+        return WeightsTarget(model, WeightsSettings(text_factor, dtype, keep_first=request.prior_used == "prediction"))
     if request.method == "lora":
         return LoraTarget(model, _lora(request, text_factor, dtype or torch.float16))
     if request.method == "textual_inversion":

@@ -42,8 +42,8 @@ easel.train = (() => {
   function dress() {
     for (const field of document.querySelectorAll("#train [data-methods]")) field.hidden = !field.dataset.methods.split(" ").includes(method());
     const unused = { prior: method() === "textual_inversion", trigger: method() === "textual_inversion" };
-    unused.class_data = unused.class_pictures = unused.prior || byId("prior").value !== "pictures";
-    unused.prior_weight = unused.prior || byId("prior").value === "none";
+    unused.class_data = unused.prior || byId("prior").value !== "pictures";
+    unused.class_pictures = unused.prior_weight = unused.prior || byId("prior").value === "none";
     unused.keep_parts = !byId("shuffle_captions").checked && !Number(byId("drop_parts").value);
     unused.keep_copies = !Number(byId("save_every").value);
     for (const [name, off] of Object.entries(unused)) byId(name).closest("label").toggleAttribute("data-unused", off);
