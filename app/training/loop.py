@@ -185,11 +185,14 @@ def _step(
         total += loss.item()
         if not math.isfinite(total):
             break
-        (scaler.scale(loss) if scaler else loss).backward()
+        if loss.requires_grad:  # an embedding whose word no caption of the batch names is not asked anything
+            (scaler.scale(loss) if scaler else loss).backward()
     total = together.total(total)
     if not math.isfinite(total):
         raise _NotFinite("loss", total)
     together.add(parameters)
+    if all(tensor.grad is None for tensor in parameters.values()):
+        return total
     if scaler:
         scaler.unscale_(optimizer)
     norm = torch.nn.utils.clip_grad_norm_(parameters.values(), settings.clip or math.inf).item()

@@ -231,6 +231,11 @@ def _warnings(request: TrainingRequest, material: Material, model: LoadedModel |
         said.append("The trigger word is the word for its kind: every one of its kind will change.")
     if model is not None and request.min_snr_gamma and float(model.alphas_cumprod[-1]) < 1e-6:
         said.append("Min-SNR gives the noisiest steps no weight; this checkpoint needs them to learn dark and bright.")
+    if request.method == "textual_inversion":
+        if material.templates and not all("[name]" in line for line in material.templates.lines):
+            said.append("Lines of the template without [name] teach the embedding nothing.")
+        if request.drop_captions or request.drop_parts:
+            said.append("Captions that are left out, or whose word is, teach the embedding nothing.")
     if request.flip and any(_SIDES.search(sample.caption) for sample in samples):
         said.append("Captions say 'left' or 'right', and the pictures are mirrored.")
-    return tuple(said)
+    return (*said, *material.passed_over)

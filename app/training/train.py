@@ -15,7 +15,7 @@ from app.language import Tokenizer
 from app.models import LoadedModel
 from app.schema.training import TrainingRequest
 from app.training.after_step import OUTBOX, AfterStep, DrawSamples, Report
-from app.training.data import Material, Placed, caption_of, class_captions, deal_of, read_material
+from app.training.data import Material, Placed, caption_of, class_caption_of, class_captions, deal_of, read_material
 from app.training.events import Encoded, Event, Noted, Prepared, RolledBack
 from app.training.latents import LatentStore, encode_pictures
 from app.training.lesson import DiffusionLesson, LessonSettings, Pictures, Prior
@@ -183,7 +183,7 @@ def _lesson(
         ordinary = drawn_by_teacher(captions, request, model, target, bucket, store, autocast=autocast, report=told)
         prior = Prior(ordinary, taught=True)
     elif material.class_pictures:
-        words = [one.sample.caption or request.class_words for one in material.class_pictures]
+        words = [class_caption_of(one.sample, request) for one in material.class_pictures]
         prior = Prior(encoded(material.class_pictures, words, flip=request.flip, own=False), taught=False)
     settings = LessonSettings(
         seed=request.seed,

@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors import safe_open
+from safetensors.torch import load_file
 from torch import Tensor
 
 from app.files.free_space import bytes_within
@@ -210,6 +211,40 @@ def test_the_file_tells_of_its_training(model: LoadedModel, data: Path, tmp_path
     assert (facts["modelspec.trigger_phrase"], facts["modelspec.date"]) == ("sks", "2026-02-02T02:40:00+00:00")
     assert facts["ss_new_sd_model_hash"] == sha256(Path(str(model.file.path if model.file else "")))
     assert str(data.parent) not in json.dumps(facts)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_captions_without_the_word_teach_an_embedding_nothing(
+    model: LoadedModel, data: Path, tmp_path: Path, precision: str
+) -> None:
+    (tmp_path / "none.txt").write_text("picture\n", encoding="utf-8")
+    settings = {"template": str(tmp_path / "none.txt"), "precision": precision, "save_format": "safetensors"}
+    request = asked(data, "textual_inversion", steps=2, **settings)
+    before = train(request.model_copy(update={"learning_rate": "0"}), model, tmp_path / "untouched")
+    after = train(request, model, tmp_path / "run")
+    assert before is not None
+    assert after is not None
+    (first,), (last,) = (load_file(path).values() for path in (before, after))
+    assert torch.equal(first, last)
+    assert plan(request).warnings == ("Lines of the template without [name] teach the embedding nothing.",)
+
+
+def test_what_a_plan_warns_of(tmp_path: Path) -> None:
+    data = draw_pictures(tmp_path / "data", 1)
+    (data / "0.txt").write_text("sks facing left, on grass", encoding="utf-8")
+    assert plan(asked(data, "lora", flip=True)).warnings == (
+        "Captions say 'left' or 'right', and the pictures are mirrored.",
+    )
+    (data / "0.txt").write_text("sks circle", encoding="utf-8")
+    assert plan(asked(data, "dreambooth", trigger="", class_words="")).warnings == (
+        "There is no trigger word: every picture of these captions will change.",
+    )
+    assert plan(asked(data, "lora", trigger="dog", class_words="dog ")).warnings == (
+        "The trigger word is the word for its kind: every one of its kind will change.",
+    )
+    (data / "more").mkdir()
+    draw_pictures(data / "more", 1)
+    assert "Folders whose pictures are not used: more." in plan(asked(data, "lora")).warnings[0]
 
 
 def test_class_pictures_are_learnt_beside(model: LoadedModel, data: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,9 +18,13 @@ from app.schema.errors import TrainingProblem
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 CAPTIONS = (".txt", ".caption")
+MASKS = "masks"
+_OTHER_PICTURES = (".gif", ".avif", ".heic", ".heif", ".jfif", ".jxl", ".tga", ".psd")
 SMALLEST_SIDE = 16
 LARGEST_SIDE = 16_384
 _KOHYA = re.compile(r"(\d+)_(.+)")
+_OWN = re.compile(r"([1-9]\d{0,2})_(.+)")
+"""Of the chosen folder itself: '2024_holiday' and '01_raw' are a year and a number, not how often it is shown."""
 _NUMBERING = re.compile(r"^[-\d]+\s*")
 _SHOWN = 5
 
@@ -29,9 +33,10 @@ _SHOWN = 5
 class Sample:
     """One picture to learn from.
 
-    width, height: in pixels, as it is seen (EXIF rotation done). caption: as written. repeats: how often an epoch
-    shows it. mask: a picture of equal stem in a folder `masks`, white where the loss counts; else the picture itself
-    where it has transparency, which does not count.
+    width, height: in pixels, as it is seen (EXIF rotation done). caption: as written; where nobody wrote any, the file
+    name's words. written: whether somebody did. repeats: how often an epoch shows it. mask: a picture of equal stem in
+    a folder `masks`, white where the loss counts; else the picture itself where it has transparency, which does not
+    count.
     """
 
     path: Path
@@ -40,6 +45,7 @@ class Sample:
     caption: str
     repeats: int = 1
     mask: Path | None = None
+    written: bool = True
 
 
 def read_folder(folder: Path, field: str = "data") -> tuple[Sample, ...]:
@@ -65,7 +71,8 @@ def read_folder(folder: Path, field: str = "data") -> tuple[Sample, ...]:
             except ValueError as problem:
                 problems.append(f"{path.name}: {problem}")
             else:
-                samples.append(Sample(path, width, height, caption, repeats, _mask(path)))
+                shown = file_words(path) if caption is None else caption
+                samples.append(Sample(path, width, height, shown, repeats, _mask(path), caption is not None))
     if problems:
         more = f" and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
         raise TrainingProblem(
@@ -82,12 +89,36 @@ def read_folder(folder: Path, field: str = "data") -> tuple[Sample, ...]:
 
 def _places(folder: Path) -> Iterator[tuple[Path, int, str | None]]:
     """(folder, repeats, words that stand in for a caption)."""
-    own = _KOHYA.fullmatch(folder.name)
+    own = _OWN.fullmatch(folder.name)
     yield folder, int(own[1]) if own else 1, own[2] if own else None
     for inner in sorted(path for path in folder.iterdir() if path.is_dir()):
         named = _KOHYA.fullmatch(inner.name)
         if named and int(named[1]) > 0:
             yield inner, int(named[1]), named[2]
+
+
+def passed_over(folder: Path) -> tuple[str, ...]:
+    """What looks like pictures and is not used, in sentences: other endings, and folders that are not named N_words."""
+    used = {place for place, _, _ in _places(folder)}
+    said = []
+    others = [path.name for place in used for path in place.iterdir() if path.suffix.lower() in _OTHER_PICTURES]
+    if others:
+        said.append(f"Not used, since only {', '.join(PICTURES)} files are read: {_some(sorted(others))}.")
+    folders = {path.relative_to(folder).parts[0] for path in folder.rglob("*") if path.suffix.lower() in PICTURES}
+    unnamed = [
+        name for name in sorted(folders) if (folder / name).is_dir() and folder / name not in used and name != MASKS
+    ]
+    if unnamed:
+        said.append(
+            f"Folders whose pictures are not used: {_some(unnamed)}. Name a folder '10_words' to show its pictures ten "
+            "times an epoch, or move them up."
+        )
+    return tuple(said)
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
 
 
 def _size(path: Path) -> tuple[int, int]:
@@ -108,7 +139,8 @@ def _size(path: Path) -> tuple[int, int]:
     return (height, width) if turned else (width, height)
 
 
-def _caption(path: Path, listed: Mapping[str, str], words: str | None) -> str:
+def _caption(path: Path, listed: Mapping[str, str], words: str | None) -> str | None:
+    """What somebody wrote. Raises ValueError with the reason in words."""
     for suffix in CAPTIONS:
         beside = path.with_suffix(suffix)
         if beside.is_file():
@@ -118,9 +150,7 @@ def _caption(path: Path, listed: Mapping[str, str], words: str | None) -> str:
                 raise ValueError(f"its caption {beside.name} is no UTF-8 text") from error
     if path.name in listed:
         return listed[path.name]
-    if words is not None:
-        return words
-    return file_words(path)
+    return words
 
 
 def file_words(path: Path) -> str:
@@ -133,13 +163,13 @@ def _listed_captions(folder: Path) -> dict[str, str]:
     captions: dict[str, str] = {}
     lines = folder / "metadata.jsonl"
     if lines.is_file():
-        for entry in _entries(lines, lines.read_text(encoding="utf-8-sig").splitlines()):
+        for entry in _entries(lines, _text(lines).splitlines()):
             name, text = entry.get("file_name"), entry.get("text", entry.get("caption"))
             if isinstance(name, str) and isinstance(text, str):
                 captions[Path(name).name] = text.strip()
     table = folder / "metadata.json"
     if table.is_file():
-        for whole in _entries(table, [table.read_text(encoding="utf-8-sig")]):
+        for whole in _entries(table, [_text(table)]):
             for name, told in whole.items():
                 parts = [told.get("caption"), told.get("tags")] if isinstance(told, dict) else []
                 text = ", ".join(part.strip() for part in parts if isinstance(part, str) and part.strip())
@@ -147,6 +177,15 @@ def _listed_captions(folder: Path) -> dict[str, str]:
                     stem = Path(name).name
                     captions |= {stem: text} | {f"{stem}{suffix}": text for suffix in PICTURES}
     return captions
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise TrainingProblem(
+            f"{path.name} is no UTF-8 text: {error}.", field="data", hint="Save it again as UTF-8."
+        ) from error
 
 
 def _entries(path: Path, texts: Iterable[str]) -> Iterator[dict[str, object]]:
@@ -162,7 +201,7 @@ def _entries(path: Path, texts: Iterable[str]) -> Iterator[dict[str, object]]:
 
 
 def _mask(path: Path) -> Path | None:
-    candidates = (path.parent / "masks" / f"{path.stem}{suffix}" for suffix in PICTURES)
+    candidates = (path.parent / MASKS / f"{path.stem}{suffix}" for suffix in PICTURES)
     beside = next((candidate for candidate in candidates if candidate.is_file()), None)
     return beside or (path if _is_transparent(path) else None)
 

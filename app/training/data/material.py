@@ -9,7 +9,7 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from app.schema.errors import TrainingProblem
@@ -17,7 +17,7 @@ from app.schema.training import TrainingRequest
 from app.training.data.batches import Deal
 from app.training.data.buckets import Bucket, Placing, bucket_sizes, place
 from app.training.data.captions import CaptionOptions, Templates
-from app.training.data.folder import PICTURES, Sample, read_folder
+from app.training.data.folder import PICTURES, Sample, passed_over, read_folder
 from app.training.randomness import numpy_generator
 
 _USUAL_STEP = 64
@@ -36,7 +36,7 @@ class Placed:
 @dataclass(frozen=True)
 class Material:
     """pictures: to learn from; held_out: to test on; class_pictures: of ordinary ones. class_missing: how many of
-    those the request wants beyond them."""
+    those the request wants beyond them. passed_over: what the folder holds besides, in sentences."""
 
     pictures: tuple[Placed, ...]
     held_out: tuple[Placed, ...]
@@ -44,6 +44,7 @@ class Material:
     class_missing: int
     options: CaptionOptions
     templates: Templates | None
+    passed_over: tuple[str, ...] = ()
 
     @property
     def fingerprint(self) -> str:
@@ -84,7 +85,8 @@ def read_material(request: TrainingRequest) -> Material:
             drop_parts=request.drop_parts,
             drop=request.drop_captions,
         ),
-        Templates.read(Path(request.template).expanduser(), word_of(request)) if request.template else None,
+        Templates.read(Path(request.template).expanduser(), name_of(request)) if request.template else None,
+        passed_over(Path(request.data).expanduser()),
     )
 
 
@@ -93,12 +95,29 @@ def word_of(request: TrainingRequest) -> str:
     return request.name if request.method == "textual_inversion" else request.trigger
 
 
+def name_of(request: TrainingRequest) -> str:
+    """What stands for `[name]` in a template: a hypernetwork is called by its file's name there, too."""
+    return word_of(request) or (request.name if request.method == "hypernetwork" else "")
+
+
 def caption_of(sample: Sample, request: TrainingRequest, templated: bool) -> str:
-    """A picture's caption, before anything is drawn; the word and its kind are put before one that lacks the word."""
+    """A picture's caption, before anything is drawn; the word and its kind are put before one that lacks the word.
+
+    A file name with a digit, as IMG_2034 or dog2, describes nothing and is left out where nobody wrote a caption.
+    """
+    if templated:
+        return sample.caption
     word, words = word_of(request), sample.caption
-    if templated or not word or re.search(rf"(?<!\w){re.escape(word)}(?!\w)", words, re.IGNORECASE):
+    if not sample.written and any(sign.isdigit() for sign in words):
+        words = ""
+    if not word or re.search(rf"(?<!\w){re.escape(word)}(?!\w)", words, re.IGNORECASE):
         return words
     return ", ".join(part for part in (f"{word} {request.class_words}".strip(), words) if part)
+
+
+def class_caption_of(sample: Sample, request: TrainingRequest) -> str:
+    """A class picture's caption: as somebody wrote it, else the word for the kind, else the file name's words."""
+    return sample.caption if sample.written else request.class_words or sample.caption
 
 
 def class_captions(samples: Sequence[Sample], request: TrainingRequest) -> tuple[str, ...]:
@@ -157,9 +176,7 @@ def _placed(samples: Sequence[Sample], sizes: tuple[Bucket, ...], upscale: bool)
 
 
 def _unmasked(samples: Sequence[Sample]) -> tuple[Sample, ...]:
-    return tuple(
-        Sample(one.path, one.width, one.height, one.caption, one.repeats) if one.mask else one for one in samples
-    )
+    return tuple(replace(one, mask=None) for one in samples)
 
 
 def _told(one: Placed) -> tuple[object, ...]:

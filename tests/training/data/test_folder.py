@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from app.schema.errors import TrainingProblem
-from app.training.data import read_folder
+from app.training.data import passed_over, read_folder
 
 
 def picture(path: Path, size: tuple[int, int] = (32, 24), **options: object) -> Path:
@@ -93,3 +93,38 @@ def test_a_folder_that_is_missing_or_empty_is_refused(tmp_path: Path) -> None:
     (tmp_path / "readme.md").touch()
     with pytest.raises(TrainingProblem, match="no pictures"):
         read_folder(tmp_path, field="class_data")
+
+
+def test_a_year_in_the_folders_own_name_is_no_count(tmp_path: Path) -> None:
+    for name in ("2024_holiday", "00_raw", "01_raw"):
+        picture(tmp_path / name / "a.png")
+        assert [sample.repeats for sample in read_folder(tmp_path / name)] == [1]
+
+
+def test_what_is_not_used_is_told(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    assert passed_over(tmp_path) == ()
+    picture(tmp_path / "masks" / "a.png")
+    picture(tmp_path / "10_sks dog" / "b.png")
+    assert passed_over(tmp_path) == ()
+    for name in ("more", "0_none"):
+        picture(tmp_path / name / "c.png")
+    (tmp_path / "notes").mkdir()
+    picture(tmp_path / "d.gif")
+    others, folders = passed_over(tmp_path)
+    assert others.endswith("files are read: d.gif.")
+    assert folders.startswith("Folders whose pictures are not used: 0_none, more. Name a folder '10_words'")
+
+
+def test_a_list_of_captions_in_another_encoding_is_refused(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    (tmp_path / "metadata.jsonl").write_bytes('{"file_name": "a.png", "text": "café"}'.encode("latin-1"))
+    with pytest.raises(TrainingProblem, match=r"metadata\.jsonl is no UTF-8 text"):
+        read_folder(tmp_path)
+
+
+def test_whether_somebody_wrote_the_caption_is_known(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        picture(tmp_path / f"{name}.png")
+    (tmp_path / "b.txt").write_text("", encoding="utf-8")
+    assert [(sample.caption, sample.written) for sample in read_folder(tmp_path)] == [("a", False), ("", True)]

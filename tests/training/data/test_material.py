@@ -8,8 +8,17 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
-from app.training.data import Placed, Sample, caption_of, class_captions, place, read_material
+from app.training.data import (
+    Placed,
+    Sample,
+    caption_of,
+    class_caption_of,
+    class_captions,
+    place,
+    read_material,
+)
 from app.training.data.buckets import Bucket
+from app.training.data.material import name_of
 from app.training.latents import encode_pictures, read_pixels
 from tests.training.making import asked, draw_pictures, tiny
 
@@ -25,6 +34,31 @@ def test_the_word_and_its_kind_stand_before_a_caption_without_it() -> None:
     assert caption_of(SAMPLE, request, templated=True) == "on grass"
     within = Sample(Path("0.png"), 64, 64, "sksy")
     assert caption_of(within, request, templated=False) == "sks dog, sksy"
+
+
+def test_a_cameras_number_is_no_caption() -> None:
+    request = asked(Path(), "lora", trigger="sks", class_words="dog")
+    for name in ("IMG 2034", "3f8a9c", "dog2"):
+        assert caption_of(Sample(Path("0.png"), 64, 64, name, written=False), request, templated=False) == "sks dog"
+        assert caption_of(Sample(Path("0.png"), 64, 64, name), request, templated=False) == f"sks dog, {name}"
+    named = Sample(Path("0.png"), 64, 64, "a red house", written=False)
+    assert caption_of(named, request, templated=False) == "sks dog, a red house"
+    assert caption_of(Sample(Path("0.png"), 64, 64, "IMG 2034", written=False), request, templated=True) == "IMG 2034"
+
+
+def test_a_class_picture_without_a_caption_shows_its_kind() -> None:
+    request = asked(Path(), "lora", trigger="sks", class_words="dog")
+    unwritten, written = (Sample(Path("0.png"), 64, 64, "f8a9c", written=known) for known in (False, True))
+    assert (class_caption_of(unwritten, request), class_caption_of(written, request)) == ("dog", "f8a9c")
+    assert class_caption_of(unwritten, asked(Path(), "lora", class_words="")) == "f8a9c"
+
+
+def test_a_templates_name_is_what_calls_the_network() -> None:
+    named = {
+        method: name_of(asked(Path(), method, name="ink", trigger="sks")) for method in ("lora", "textual_inversion")
+    }
+    assert named == {"lora": "sks", "textual_inversion": "ink"}
+    assert name_of(asked(Path(), "hypernetwork", name="ink", trigger="")) == "ink"
 
 
 def test_an_embedding_is_called_by_its_name() -> None:
