@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterable, Set
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from app.files.hashes import sha256_of
 from app.files.sidecars import PREVIEW_ENDINGS
@@ -28,36 +29,76 @@ _METHODS = {
     "hypernetwork": "Hypernetwork",
 }
 _SAID_ELSEWHERE = frozenset(
-    {"version", "method", "name", "data", "class_data", "session", "created", "comment", *WatchingFields.model_fields}
+    {
+        "version",
+        "method",
+        "name",
+        "data",
+        "class_data",
+        "template",
+        "session",
+        "created",
+        "comment",
+        *WatchingFields.model_fields,
+    }
 )
-"""Settings that say nothing of how the file came about, or that the sidecar has in another place."""
+"""Settings that say nothing of how the file came about, that name places of this machine, or that the sidecar has
+elsewhere."""
+_OURS, _PREVIEW = "easel", "preview"
+"""What a training wrote into the sidecar, and the preview's hash: what differs from it is the user's and stays."""
 
 
 def placed(made: Path, run: TrainingRun, sample: Path | None, others: Iterable[Path] = ()) -> Path:
-    """Where the file is now. sample: becomes its preview where it has none. Raises DiskFull, CannotWrite.
+    """Where the file is now. sample: becomes its preview. Raises DiskFull, CannotWrite.
 
     A file of the same name is replaced where the request allows it, or where it is one of `others`, of the same run;
-    else this one gets a number.
+    else this one gets a number. What the user chose or wrote as preview and sidecar stays; what a training put there
+    is brought up to date.
     """
     path = _moved(made, run, {sha256_of(other) for other in others})
     base = path.with_suffix("")
-    middle = ".preview" if run.request.method in _SIDE_BY_SIDE else ""
-    preview = base.with_name(f"{base.name}{middle}.png")
-    shows = any(
-        base.with_name(f"{base.name}{middle}{end}").exists() for middle in ("", ".preview") for end in PREVIEW_ENDINGS
-    )
-    if sample is not None and (not shows or _is_a_sample(preview, sample.parent)):
-        write_whole(preview, sample.read_bytes())
     sidecar = base.with_name(f"{base.name}.json")
-    if not sidecar.exists():
-        write_whole(sidecar, json.dumps(_sidecar(run), ensure_ascii=False, indent=4).encode())
+    before = _read(sidecar)
+    written = (before or {}).get(_OURS)
+    written = dict(written) if isinstance(written, dict) else {}
+    if sample is not None and _gives_way(base, run.request.method, sample.parent, written.get(_PREVIEW)):
+        write_whole(_preview(base, run.request.method), sample.read_bytes())
+        written[_PREVIEW] = sha256_of(sample)
+    if before is not None:
+        told = _sidecar(run)
+        kept = {key: text for key, text in before.items() if key != _OURS and text != written.get(key)}
+        ours = told | {key: written[key] for key in (_PREVIEW,) if key in written}
+        write_whole(sidecar, json.dumps({**told, **kept, _OURS: ours}, ensure_ascii=False, indent=4).encode())
     return path
 
 
+def _preview(base: Path, method: str) -> Path:
+    return base.with_name(f"{base.name}{'.preview' if method in _SIDE_BY_SIDE else ''}.png")
+
+
+def _gives_way(base: Path, method: str, samples: Path, ours: object) -> bool:
+    """Whether a new preview may be put: where there is none, where it is one of the run's samples, or as an earlier
+    training put it. ours: hash of the latter."""
+    preview = _preview(base, method)
+    if preview.is_file():
+        return sha256_of(preview) == ours or _is_a_sample(preview, samples)
+    return not any(
+        base.with_name(f"{base.name}{middle}{end}").exists() for middle in ("", ".preview") for end in PREVIEW_ENDINGS
+    )
+
+
+def _read(sidecar: Path) -> dict[str, Any] | None:
+    """What stands in it, {} where there is none; None where it cannot be read, so that it is not written over."""
+    if not sidecar.exists():
+        return {}
+    try:
+        content = json.loads(sidecar.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
 def _is_a_sample(preview: Path, samples: Path) -> bool:
-    """Whether a preview is a picture of the same run, not one that the user chose."""
-    if not preview.is_file():
-        return False
     shown = preview.read_bytes()
     return any(path.stat().st_size == len(shown) and path.read_bytes() == shown for path in samples.glob("*.png"))
 

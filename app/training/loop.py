@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from app.schema.errors import TrainingProblem
-from app.training.optimizers import make_optimizer
+from app.training.optimizers import Prodigy, make_optimizer
 from app.training.schedule import Schedule
 from app.training.snapshot import Snapshots
 from app.training.state import State, restored, snapshot_of
@@ -51,6 +51,7 @@ class LoopSettings:
     average: decay of the moving average of the weights, 0: none; it warms up as (1 + n) / (10 + n).
     every: seconds between snapshots, more where writing one takes long; 0: after each step.
     accumulation: parts whose mean gradient makes a step. optimizer: of `OPTIMIZERS`. factors: of the rate, by name.
+    warms_up: whether the schedule rises at first.
     half: the lesson computes in fp16, whose gradients are scaled. patience: how often numbers that are none may occur;
     each time the run goes back to its newest snapshot and leaves that step's pictures out.
     """
@@ -66,6 +67,7 @@ class LoopSettings:
     accumulation: int = 1
     optimizer: str = "AdamW"
     factors: Mapping[str, float] = field(default_factory=dict)
+    warms_up: bool = False
     half: bool = False
     patience: int = 0
 
@@ -98,7 +100,8 @@ def run(
 ) -> State:
     """Trains to settings.steps (or to `until`, or until should_stop()), resuming from the newest snapshot.
 
-    report(step, loss, rate): after each step. facts: kept in every snapshot. after_step: with weights and averages as
+    report(step, loss, rate): after each step; Prodigy's rate is its own times the schedule's. facts: kept in every
+    snapshot. after_step: with weights and averages as
     they are then, before a snapshot of them is written. rolled_back(step, cause): told where a step is left out.
     together: whom a step's parts are shared with; the first one alone reports, writes and is asked whether to stop.
     Raises TrainingProblem when losses or gradients are no numbers more often than patience allows; snapshots stay.
@@ -141,7 +144,7 @@ def run(
             loss = math.nan
             state.step += 1
         if leads:
-            report(state.step, loss, rate)
+            report(state.step, loss, rate * (optimizer.estimate["d"] if isinstance(optimizer, Prodigy) else 1.0))
             after_step(state)
         stopping = bool(together.total(leads and should_stop()))
         began = time.monotonic()
@@ -163,6 +166,7 @@ def _begin(
         factors=settings.factors,
         betas=settings.betas,
         weight_decay=settings.weight_decay,
+        warms_up=settings.warms_up,
     )
     device = next(iter(parameters.values())).device.type
     return optimizer, torch.amp.GradScaler(device) if settings.half else None

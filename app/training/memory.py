@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 
 from app.models import LoadedModel
 from app.schema.training import TrainingRequest
+from app.training.optimizers import STATE_BYTES
 from app.training.precision import precision_to_load
 
-_STATE_BYTES: Mapping[str, int] = {"AdamW": 8, "AdamW8bit": 2, "Adafactor": 1, "Lion": 4, "Prodigy": 16}
-"""Of the optimiser, for each number trained; Adafactor's are factored into rows and columns."""
 _FLOAT = 4
 
 
@@ -29,4 +26,4 @@ def memory_of(request: TrainingRequest, model: LoadedModel, parameters: int, dev
     whole = request.method == "dreambooth"
     teaches = whole and request.prior_used == "prediction"
     copies = (not whole) + teaches + bool(request.average)
-    return held + parameters * (_FLOAT * (1 + copies) + _STATE_BYTES[request.optimizer])
+    return held + parameters * (_FLOAT * (1 + copies) + STATE_BYTES[request.optimizer][0])

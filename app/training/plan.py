@@ -21,6 +21,7 @@ from app.schema.training import TrainingRequest
 from app.schema.training_run import BucketFacts, PlanFacts
 from app.training.data import Material, class_captions, deal_of, read_material, word_of
 from app.training.memory import memory_of
+from app.training.optimizers import require_8bit
 from app.training.packages import require_accelerate, require_tensorboard
 from app.training.room import Room, room_of
 from app.training.sample_prompts import sample_requests
@@ -106,7 +107,7 @@ def plan_of(
     rates = rates_of(request)
     steps = rates[-1].until
     _require_words(request)
-    _require_means(request)
+    _require_means(request, device)
     sample_requests(request, word_of(request))
     if check_class and request.prior_used == "pictures" and not material.class_pictures:
         raise TrainingProblem(
@@ -174,8 +175,10 @@ def _require_words(request: TrainingRequest) -> None:
         )
 
 
-def _require_means(request: TrainingRequest) -> None:
+def _require_means(request: TrainingRequest, device: torch.device | None) -> None:
     """Raises TrainingProblem for packages that are missing, and cards without work."""
+    if request.optimizer == "AdamW8bit":
+        require_8bit(device)
     if request.tensorboard:
         require_tensorboard()
     if request.cards > 1:
@@ -229,6 +232,8 @@ def _warnings(request: TrainingRequest, material: Material, model: LoadedModel |
         said.append("There is no trigger word: only the empty prompt is kept as it is.")
     if words and request.method != "textual_inversion" and words.strip() == request.class_words.strip():
         said.append("The trigger word is the word for its kind: every one of its kind will change.")
+    if request.optimizer == "Prodigy" and not 0.1 <= rates_of(request)[0].rate <= 10:
+        said.append("Prodigy finds its own rate, and the learning rate is a factor of it: 1 is usual.")
     if model is not None and request.min_snr_gamma and float(model.alphas_cumprod[-1]) < 1e-6:
         said.append("Min-SNR gives the noisiest steps no weight; this checkpoint needs them to learn dark and bright.")
     if request.method == "textual_inversion":

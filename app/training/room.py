@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from app.files.free_space import bytes_within, require_free
 from app.models import LoadedModel
 from app.schema.training import TrainingRequest
 from app.training.data import Material, word_of
+from app.training.optimizers import STATE_BYTES
 from app.training.sample_prompts import sample_requests
 from app.training.teacher import lessons_of
 
@@ -18,7 +18,6 @@ _SNAPSHOTS_AT_ONCE = 3
 """Two that are kept, and the one being written."""
 _PICTURE_BYTES = 2
 """Of a picture's pixel, as PNG."""
-_STATES: Mapping[str, int] = {"AdamW": 2, "AdamW8bit": 1, "Adafactor": 1, "Lion": 1, "Prodigy": 4}
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ def room_of(
     request: TrainingRequest, material: Material, model: LoadedModel, parameters: int, file_bytes: int, steps: int
 ) -> Room:
     """parameters: numbers trained. steps: in all."""
-    snapshot = parameters * 4 * (1 + _STATES[request.optimizer] + bool(request.average))
+    snapshot = parameters * (4 * (1 + bool(request.average)) + STATE_BYTES[request.optimizer][1])
     copies = 1 + bool(request.keep_best)
     if request.save_every:
         copies += min(request.keep_copies, (steps - 1) // request.save_every)

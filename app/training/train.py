@@ -135,6 +135,7 @@ def _settings(request: TrainingRequest, target: Target, autocast: torch.dtype | 
         accumulation=request.accumulation,
         optimizer=request.optimizer,
         factors=target.rates(),
+        warms_up=request.warm_up > 0,
         half=autocast == torch.float16,
         patience=PATIENCE,
     )

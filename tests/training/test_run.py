@@ -32,10 +32,11 @@ Makes = Callable[..., RunFolder]
 
 @pytest.fixture
 def makes(tmp_path: Path) -> Makes:
-    def make(name: str = "run", **fields: object) -> RunFolder:
+    def make(name: str = "run", file: str = "", **fields: object) -> RunFolder:
         usual = {"name": "thing", "method": "lora", "steps": 60, "sample_every": 20, "created": 5}
         request = TrainingRequest.model_validate({**usual, **fields})
-        return created(tmp_path / name, request, FileIdentity(path="x", size=1, mtime_ns=1), tmp_path / "models" / name)
+        checkpoint = FileIdentity(path="x", size=1, mtime_ns=1)
+        return created(tmp_path / name, request, checkpoint, tmp_path / "models" / (file or name))
 
     return make
 
@@ -82,6 +83,24 @@ def test_a_run_ends_with_its_file_preview_and_settings_in_the_model_folder(makes
     assert "steps: 40" in told["notes"]
     assert not any(word in told["notes"] for word in ("widths", "session", "class_data", "name: "))
     assert kinds(folder)[-2:] == ["made", "done"]
+
+
+def test_another_run_under_the_name_brings_the_sidecar_up_to_date(makes: Makes, tmp_path: Path) -> None:
+    sidecar, preview = tmp_path / "models" / "run.json", tmp_path / "models" / "run.png"
+    first = makes(trigger="old", class_words="dog", steps=20)
+    assert carry_out(first.path, train) == DONE
+    edited = json.loads(sidecar.read_text()) | {"description": "By me.", "preferred weight": 0.7}
+    sidecar.write_text(json.dumps(edited))
+    second = makes("second", "run", trigger="new", class_words="dog", steps=40, overwrite=True)
+    assert carry_out(second.path, train) == DONE
+    told = json.loads(sidecar.read_text())
+    assert (told["activation text"], told["description"], told["preferred weight"]) == ("new dog", "By me.", 0.7)
+    assert "steps: 40" in told["notes"]
+    assert preview.read_bytes() == (second.samples / "000040-00.png").read_bytes()
+    preview.write_bytes(b"the user's own")
+    third = makes("third", "run", steps=20, overwrite=True)
+    assert carry_out(third.path, train) == DONE
+    assert preview.read_bytes() == b"the user's own"
 
 
 def test_killed_at_random_moments_the_file_is_the_same_to_the_bit(makes: Makes, tmp_path: Path) -> None:

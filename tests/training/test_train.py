@@ -247,6 +247,15 @@ def test_what_a_plan_warns_of(tmp_path: Path) -> None:
     assert "Folders whose pictures are not used: more." in plan(asked(data, "lora")).warnings[0]
 
 
+def test_an_optimiser_that_cannot_be_had_is_told_of_in_the_plan(data: Path) -> None:
+    with pytest.raises(TrainingProblem, match=r"bitsandbytes.*not installed|NVIDIA cards only") as caught:
+        plan(asked(data, "lora", optimizer="AdamW8bit"), device=torch.device("cpu"))
+    assert caught.value.field == "optimizer"
+    (remark,) = plan(asked(data, "lora", optimizer="Prodigy", learning_rate="1e-4")).warnings
+    assert remark.startswith("Prodigy finds its own rate")
+    assert plan(asked(data, "lora", optimizer="Prodigy", learning_rate="1")).warnings == ()
+
+
 def test_class_pictures_are_learnt_beside(model: LoadedModel, data: Path, tmp_path: Path) -> None:
     ordinary = draw_pictures(tmp_path / "ordinary", 2, word="")
     request = asked(data, "lora", steps=2, prior="pictures", class_data=str(ordinary), class_pictures=5)

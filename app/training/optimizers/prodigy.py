@@ -27,10 +27,14 @@ class Prodigy(torch.optim.Optimizer):
         weight_decay: float = 0.0,
         epsilon: float = 1e-8,
         first_step: float = 1e-6,
+        safeguard: bool = False,
     ) -> None:
+        """safeguard: the rate is left out of the bound's denominator, so that a warm-up does not drive the estimate up
+        (the authors' `safeguard_warmup`)."""
         super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay, "factor": 1.0})
         self.epsilon = epsilon
         self.first_step = first_step
+        self.safeguard = safeguard
         self.estimate: dict[str, float] = {"d": first_step, "numerator": 0.0, "steps": 0}
 
     @torch.no_grad()
@@ -58,7 +62,7 @@ class Prodigy(torch.optim.Optimizer):
                 numerator += share * size * torch.dot(gradient.flatten(), way).item()
                 state["moment"].mul_(first).add_(gradient, alpha=d * (1 - first))
                 state["square"].mul_(second).addcmul_(gradient, gradient, value=d * d * (1 - second))
-                state["sum"].mul_(forgets).add_(gradient, alpha=share * size)
+                state["sum"].mul_(forgets).add_(gradient, alpha=share * (d if self.safeguard else size))
             denominator += state["sum"].abs().sum().item()
         if denominator == 0:
             return

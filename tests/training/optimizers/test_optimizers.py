@@ -82,6 +82,20 @@ def test_prodigy_finds_the_size_of_its_steps() -> None:
     assert x.detach().abs().max().item() < 0.05
 
 
+def test_prodigy_is_guarded_while_the_rate_rises() -> None:
+    plain, guarded = (make_optimizer("Prodigy", {"x": weight(1.0)}, warms_up=rises) for rises in (False, True))
+    sums = []
+    for prodigy in (plain, guarded):
+        assert isinstance(prodigy, Prodigy)
+        (group,) = prodigy.param_groups
+        assert group["betas"] == (0.9, 0.99)
+        group["lr"] = 0.1
+        pull(prodigy, x := group["params"][0], 2.0)
+        sums.append(prodigy.state[x]["sum"].item())
+    d, correction = 1e-6, math.sqrt(1 - 0.99) / (1 - 0.9)
+    assert sums == [pytest.approx(2.0 * d * 0.1 * correction), pytest.approx(2.0 * d)]
+
+
 def test_prodigy_moves_a_group_by_its_factor() -> None:
     slow, fast = weight(1.0), weight(1.0)
     prodigy = make_optimizer("Prodigy", {"slow": slow, "fast": fast}, factors={"slow": 0.25})
