@@ -222,6 +222,13 @@ class TrainingRequest(DataFields, LearningFields, MethodFields, WatchingFields):
             raise ValueError("it begins and ends with 1 and holds numbers up to 16, as 1, 2, 1")
         return structure
 
+    @field_validator("dropout_structure")
+    @classmethod
+    def _shares(cls, shares: tuple[float, ...]) -> tuple[float, ...]:
+        if any(not 0 <= share < 1 for share in shares):
+            raise ValueError("it holds shares from 0 to below 1, as 0, 0.3, 0")
+        return shares
+
     @field_validator("widths")
     @classmethod
     def _bounded(cls, widths: tuple[int, ...]) -> tuple[int, ...]:

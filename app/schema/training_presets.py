@@ -50,6 +50,8 @@ _METHODS: Mapping[str, Mapping[str, Values]] = {
     },
     "hypernetwork": {
         "": {"steps": 5000, "learning_rate": "1e-5", "batch_size": 2, "sample_every": 500, "prior": "none"},
+        "SD2": {"widths": [1024, 320, 640, 1280]},
+        "SDXL": {"widths": [2048, 640, 1280]},
         "starter": {
             "steps": 1500,
             "learning_rate": "4e-3",

@@ -119,17 +119,29 @@ def _encoded(placed: Placed, vae: Vae, mirrored: bool, store: LatentStore | None
         "target_width": bucket.width,
     }
     mask = None
-    if placed.sample.mask is not None:
-        with Image.open(placed.sample.mask) as opened:
-            seen = ImageOps.exif_transpose(opened)
-            # A picture that is its own mask counts where it is not transparent.
-            own = placed.sample.mask == placed.sample.path
-            white = _cut(seen.convert("RGBA").getchannel("A") if own else seen.convert("L"), placing, mirrored)
+    if (white := read_mask(placed, mirrored)) is not None:
         mask = torch.from_numpy(white)[None, None].float() / 255
         mask = interpolate(mask, size=tuple(latent.shape[-2:]), mode="area")[0]
-        if not float(mask.mean()) > 0:
-            raise TrainingProblem(f"The mask of {name} covers nothing.", field="masked_loss", hint="Paint it white.")
     return Cached(latent, mask, {key: float(value) for key, value in numbers.items()})
+
+
+def read_mask(placed: Placed, mirrored: bool = False) -> np.ndarray | None:
+    """[height, width] of its bucket, 0 to 255, white where the loss counts; None where all of it does.
+
+    Raises TrainingProblem for one that covers nothing.
+    """
+    sample = placed.sample
+    if sample.mask is None:
+        return None
+    with Image.open(sample.mask) as opened:
+        seen = ImageOps.exif_transpose(opened)
+        # A picture that is its own mask counts where it is not transparent.
+        own = sample.mask == sample.path
+        white = _cut(seen.convert("RGBA").getchannel("A") if own else seen.convert("L"), placed.placing, mirrored)
+    if not white.any():
+        hint = "Take it out: all of it is transparent." if own else "Paint it white where it is to be learnt."
+        raise TrainingProblem(f"The mask of {sample.path.name} covers nothing.", field="masked_loss", hint=hint)
+    return white
 
 
 def _cut(picture: Image.Image, placing: Placing, mirrored: bool) -> np.ndarray:

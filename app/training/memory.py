@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import torch
 
-from app.models import LoadedModel
+from app.models import LoadedModel, host_memory
 from app.schema.training import TrainingRequest
 from app.training.optimizers import STATE_BYTES
 from app.training.precision import precision_to_load
 
 _FLOAT = 4
+
+
+def memory_there(device: torch.device) -> int | None:
+    """Bytes that the device has in all; None where nobody says."""
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    return host_memory() if device.type == "cpu" else None
 
 
 def memory_of(request: TrainingRequest, model: LoadedModel, parameters: int, device: torch.device) -> int:

@@ -16,11 +16,13 @@ import torch
 
 from app.language import Tokenizer
 from app.models import SDXL_REFINER, LoadedModel
+from app.schema.amounts import size_words
 from app.schema.errors import TrainingProblem
 from app.schema.training import TrainingRequest
 from app.schema.training_run import BucketFacts, PlanFacts
 from app.training.data import Material, class_captions, deal_of, read_material, word_of
-from app.training.memory import memory_of
+from app.training.latents import read_mask
+from app.training.memory import memory_of, memory_there
 from app.training.optimizers import require_8bit
 from app.training.packages import require_accelerate, require_tensorboard
 from app.training.room import Room, room_of
@@ -115,6 +117,8 @@ def plan_of(
             field="class_data",
             hint="Have them drawn, put some into the folder, or take 'prediction', which needs none.",
         )
+    for one in (*material.pictures, *material.held_out):
+        read_mask(one)
     parameters, room, memory = 0, Room(), 0
     if model is not None:
         _require_fit(request, model)
@@ -137,7 +141,7 @@ def plan_of(
         parameters=parameters,
         room=room,
         memory=memory,
-        warnings=_warnings(request, material, model),
+        warnings=(*_warnings(request, material, model), *_too_large(memory, device)),
     )
 
 
@@ -221,6 +225,16 @@ def _measured(request: TrainingRequest, model: LoadedModel, targets: Targets) ->
         return sum(tensor.numel() for tensor in measured.parameters().values()), measured.file_bytes()
     finally:
         measured.detach()
+
+
+def _too_large(memory: int, device: torch.device | None) -> tuple[str, ...]:
+    there = memory_there(device) if device is not None else None
+    if there is None or memory <= there:
+        return ()
+    return (
+        f"It takes {size_words(memory)} of memory at the least, and the device has {size_words(there)}: "
+        "train a LoRA, or take AdamW8bit, Adafactor or a smaller rank.",
+    )
 
 
 def _warnings(request: TrainingRequest, material: Material, model: LoadedModel | None) -> tuple[str, ...]:

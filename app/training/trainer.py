@@ -16,8 +16,8 @@ import torch
 from app.files.run_folder import RunFolder, Wish
 from app.files.whole_file import write_whole
 from app.language import Tokenizer
-from app.models import LoadedModel, choose_device, load_checkpoint, load_vae
-from app.schema.errors import ModelChanged, ModelNotFound, TrainingProblem, UnsupportedModel
+from app.models import LoadedModel, choose_device, is_out_of_memory, load_checkpoint, load_vae
+from app.schema.errors import ModelChanged, ModelNotFound, OutOfMemory, TrainingProblem, UnsupportedModel
 from app.schema.request import GenerationRequest
 from app.schema.training import TrainingRequest
 from app.schema.training_run import TrainingRun
@@ -83,6 +83,14 @@ def train_run(
             together=together,
             targets=targets,
         )
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise OutOfMemory(
+            f"The training takes more memory than the device has free: {str(error).partition(chr(10))[0][:200]}",
+            field="batch_size",
+            hint="Take a smaller batch or size, 'Save memory, take longer', AdamW8bit, or a LoRA of a smaller rank.",
+        ) from error
     finally:
         if board is not None:
             board.close()

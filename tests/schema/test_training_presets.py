@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from app.schema.training import TrainingRequest
+from app.schema.errors import TrainingProblem
+from app.schema.training import TrainingRequest, parse_training
 from app.schema.training_presets import preset, presets
 
 ALL = [(method, family) for method, families in presets().items() for family in families]
@@ -24,3 +25,13 @@ def test_choosing_another_takes_back_what_the_one_before_had_set() -> None:
 
 def test_an_unknown_family_gets_the_values_of_sd1() -> None:
     assert preset("lora", "Flux") == preset("lora", "SD1")
+
+
+@pytest.mark.parametrize(("family", "width"), [("SD1", 768), ("SD2", 1024), ("SDXL", 2048)])
+def test_a_hypernetwork_reads_what_the_text_says(family: str, width: int) -> None:
+    assert width in preset("hypernetwork", family)["widths"]
+
+
+def test_dropout_of_everything_is_refused() -> None:
+    with pytest.raises(TrainingProblem, match=r"^dropout_structure: it holds shares from 0 to below 1"):
+        parse_training({"dropout_structure": [0, 1.0, 0]})

@@ -256,6 +256,26 @@ def test_an_optimiser_that_cannot_be_had_is_told_of_in_the_plan(data: Path) -> N
     assert plan(asked(data, "lora", optimizer="Prodigy", learning_rate="1")).warnings == ()
 
 
+def test_a_mask_that_covers_nothing_is_told_of_in_the_plan(tmp_path: Path) -> None:
+    data = draw_pictures(tmp_path / "data", 1)
+    (data / "masks").mkdir()
+    Image.new("L", (64, 64)).save(data / "masks" / "0.png")
+    with pytest.raises(TrainingProblem, match=r"The mask of 0\.png covers nothing\. Paint it white") as caught:
+        plan(asked(data, "lora", masked_loss=True))
+    assert caught.value.field == "masked_loss"
+    assert plan(asked(data, "lora")).pictures == 1
+
+
+def test_a_device_without_the_memory_is_told_of_in_the_plan(
+    model: LoadedModel, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cpu = torch.device("cpu")
+    assert plan(asked(data, "lora"), model, device=cpu).warnings == ()
+    monkeypatch.setattr("app.training.memory.host_memory", lambda: 1_000_000)
+    (remark,) = plan(asked(data, "lora"), model, device=cpu).warnings
+    assert remark.endswith("the device has 1 MB: train a LoRA, or take AdamW8bit, Adafactor or a smaller rank.")
+
+
 def test_class_pictures_are_learnt_beside(model: LoadedModel, data: Path, tmp_path: Path) -> None:
     ordinary = draw_pictures(tmp_path / "ordinary", 2, word="")
     request = asked(data, "lora", steps=2, prior="pictures", class_data=str(ordinary), class_pictures=5)

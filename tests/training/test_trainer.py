@@ -5,13 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from app.files.run_folder import RunFolder, Wish
 from app.models import LoadedModel
-from app.schema.errors import TrainingProblem
+from app.schema.errors import OutOfMemory, TrainingProblem
+from app.schema.request import FileIdentity
+from app.schema.training_run import TrainingRun
 from app.training import read_material
-from app.training.trainer import with_class_pictures
+from app.training.trainer import train_run, with_class_pictures
 from tests.training.making import asked, draw_pictures, tiny
 
 
@@ -63,3 +66,25 @@ def test_without_a_word_for_them_they_cannot_be_drawn(model: LoadedModel, tmp_pa
     with pytest.raises(TrainingProblem, match="What ordinary ones are called is not said") as caught:
         with_class_pictures(request, model, RunFolder(tmp_path), go, go)  # type: ignore[arg-type]
     assert caught.value.field == "class_words"
+
+
+def test_a_device_that_is_too_small_is_told_of_in_words(
+    model: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*given: object, **named: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nSee the documentation")
+
+    monkeypatch.setattr("app.training.trainer.load_model", lambda *given: model)
+    monkeypatch.setattr("app.training.trainer.train", full)
+    request = asked(draw_pictures(tmp_path / "data", 1), "lora", prior="none")
+    run = TrainingRun(
+        id="one",
+        created=5.0,
+        request=request,
+        checkpoint=FileIdentity(path="x", size=1, mtime_ns=1),
+        checkpoint_name="base",
+        destination=str(tmp_path / "thing"),
+    )
+    with pytest.raises(OutOfMemory, match=r"Tried to allocate 2\.00 GiB\. Take a smaller batch") as caught:
+        train_run(run, RunFolder(tmp_path / "run"), go, go)  # type: ignore[arg-type]
+    assert caught.value.field == "batch_size"
