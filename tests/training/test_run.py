@@ -117,28 +117,40 @@ def test_killed_at_random_moments_the_file_is_the_same_to_the_bit(makes: Makes, 
     assert [point.step for point in loss_curve(read_log(killed.log)[0])] == list(range(1, 61))
 
 
-def test_the_real_trainer_killed_in_the_middle_gives_the_same_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("method", "fields"),
+    [
+        ("dreambooth", {"prior": "prediction", "class_pictures": 2}),
+        ("lora", {"network_dropout": 0.2, "text_encoder_rate": 0.5}),
+        ("textual_inversion", {"vectors": 2, "name": "sks"}),
+        ("hypernetwork", {"dropout_structure": (0, 0.2, 0)}),
+    ],
+)
+def test_the_real_trainer_killed_twice_gives_the_same_file(
+    tmp_path: Path, method: str, fields: dict[str, object]
+) -> None:
     file = write_tiny_checkpoint(tmp_path / "SD1.safetensors", dtype=torch.float32, **SMALL["SD1"])
     identity = Identity.of(str(file))
     checkpoint = FileIdentity(path=str(file), size=identity.size, mtime_ns=identity.mtime_ns)
     data = draw_pictures(tmp_path / "data", 2)
-    request = asked(data, "lora", steps=4, snapshot_seconds=0, sample_every=2, average=0.9, created=5)
+    request = asked(
+        data, method, steps=5, snapshot_seconds=0, accumulation=2, average=0.9, sample_every=2, created=5, **fields
+    )
     request = request.model_copy(update={"sample_prompts": "sks circle --w 64 --h 64 --s 1 --d 5"})
     folders = [
         created(tmp_path / name, request, checkpoint, tmp_path / "models" / name) for name in ("whole", "killed")
     ]
     assert carry_out(folders[0].path, train_run) == DONE
-    life = start_real(folders[1])
-    until(folders[1], 3, life)
-    life.kill()
+    blows = sorted(random.Random().sample(range(1, 5), 2))
+    for blow in blows:
+        life = start_real(folders[1])
+        until(folders[1], blow, life)
+        life.kill()
     assert start_real(folders[1]).wait() == DONE, folders[1].last_words()
-    one, other = (tmp_path / "models" / f"{name}.safetensors" for name in ("whole", "killed"))
-    assert one.read_bytes() == other.read_bytes()
-    assert sorted(path.name for path in folders[1].samples.iterdir()) == [
-        "000000-00.png",
-        "000002-00.png",
-        "000004-00.png",
-    ]
+    one, other = (next((tmp_path / "models").glob(f"{name}.[sp][at]*")) for name in ("whole", "killed"))
+    assert one.read_bytes() == other.read_bytes(), f"killed at {blows}"
+    drawn = [sorted(path.name for path in folder.samples.iterdir()) for folder in folders]
+    assert drawn[0] == drawn[1] == [f"{step:06d}-00.png" for step in (0, 2, 4, 5)]
 
 
 def test_a_run_that_is_paused_rests_with_a_snapshot_and_goes_on(makes: Makes, tmp_path: Path) -> None:
