@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 from app.files import read_pickle
 from app.files.hashes import addnet_hash
-from app.language import Tokenizer
+from app.language import BOS, EOS, Tokenizer
 from app.models import LoadedModel, load_checkpoint
 from app.networks import NetworkSet, Wanted, read_vectors
 from app.training.targets import (
@@ -34,7 +34,7 @@ from app.training.targets import (
 )
 from app.training.texts import Texts
 from tests.models.checkpoints import tiny_layout
-from tests.models.oracles import oracle_unet
+from tests.models.oracles import oracle_clip, oracle_unet
 from tests.training.making import SMALL, answer_of, sha256, state_hash, stir, tiny
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -92,9 +92,21 @@ def test_a_lora_acts_as_it_was_trained(model: LoadedModel, kind: str, tmp_path: 
     assert state_hash(model) == before
 
 
-def test_diffusers_and_peft_read_the_lora(model: LoadedModel, tmp_path: Path) -> None:
+@pytest.mark.parametrize("family", ["SD2", "SDXL"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_lora_of_another_family_acts_as_it_was_trained(family: str, kind: str, tmp_path: Path) -> None:
+    model = tiny(tmp_path, family)
+    plain = answer_of(model)
+    answer = exported(lora(model, kind), model, tmp_path / "it.safetensors")
+    torch.testing.assert_close(worn(model, tmp_path / "it.safetensors", "lora"), answer, rtol=1e-3, atol=2e-4)
+    assert not torch.allclose(plain, answer, atol=1e-2)
+
+
+@pytest.mark.parametrize("conv_rank", [0, 3])
+def test_diffusers_and_peft_read_the_lora(model: LoadedModel, conv_rank: int, tmp_path: Path) -> None:
     path = tmp_path / "it.safetensors"
-    learnt = LoraTarget(model, LoraSettings(rank=2, alpha=1.0, dtype=torch.float32))
+    settings = LoraSettings(rank=2, alpha=1.0, dtype=torch.float32, conv_rank=conv_rank, conv_alpha=1.0)
+    learnt = LoraTarget(model, settings)
     stir(learnt, by=0.05)
     answer = exported(learnt, model, path)
     state, alphas = StableDiffusionLoraLoaderMixin.lora_state_dict(str(path))[:2]
@@ -107,6 +119,27 @@ def test_diffusers_and_peft_read_the_lora(model: LoadedModel, tmp_path: Path) ->
     finally:
         model.unet = own
     torch.testing.assert_close(read, answer, rtol=1e-3, atol=2e-4)
+
+
+def test_diffusers_and_peft_read_the_loras_text_encoder(model: LoadedModel, tmp_path: Path) -> None:
+    learnt = LoraTarget(model, LoraSettings(rank=2, alpha=1.0, dtype=torch.float32, text_factor=1.0))
+    stir(learnt, by=0.1)
+    words = "thing on a ground"
+    with torch.no_grad():
+        context = Texts(model, Tokenizer()).learning((words,), ()).context
+        with learnt.untouched():
+            plain = Texts(model, Tokenizer()).learning((words,), ()).context
+    path = learnt.export(tmp_path / "it.safetensors", TOLD)
+    learnt.detach()
+    state, alphas = StableDiffusionLoraLoaderMixin.lora_state_dict(str(path))[:2]
+    assert model.file is not None
+    encoder = oracle_clip(Path(model.file.path), tiny_layout("SD1", **SMALL["SD1"]))
+    StableDiffusionLoraLoaderMixin.load_lora_into_text_encoder(state, alphas, encoder, prefix="text_encoder")
+    ids = [BOS, *Tokenizer().encode(words)]
+    with torch.no_grad():
+        read = encoder(torch.tensor([ids + [EOS] * (77 - len(ids))])).last_hidden_state
+    torch.testing.assert_close(read, context, rtol=1e-3, atol=2e-4)
+    assert not torch.allclose(plain, context, atol=1e-2)
 
 
 def read_by_lycoris(state: dict[str, torch.Tensor], name: str, layer: Any, *, decomposed: bool) -> Any:
