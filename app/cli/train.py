@@ -26,7 +26,7 @@ from app.schema.control import controls_of
 from app.schema.errors import DataFolderInUse, EaselError, TrainingProblem
 from app.schema.events import Event, Failed, Finished, Notice, TrainingMade, TrainingProgress
 from app.schema.flags import LaunchOptions
-from app.schema.training import TrainingRequest, parse_training
+from app.schema.training import ACTIVATIONS, Method, TrainingRequest, parse_training
 from app.schema.training_presets import preset
 
 CONTROLS = controls_of(TrainingRequest)
@@ -234,7 +234,10 @@ def _body(request: TrainingRequest) -> bytes:
 
 def _option(name: str, label: str, help: str) -> dict[str, Any]:
     annotation = TrainingRequest.model_fields[name].annotation
-    words = (f"{label}: {help}" if help else label).replace("%", "%%")
+    words = f"{label}: {help}" if help else label
+    if usual := {"method": get_args(Method), "activation": ACTIVATIONS}.get(name):
+        words += f" [{', '.join(usual)}, or another]"
+    words = words.replace("%", "%%")
     option: dict[str, Any] = {"dest": name, "default": argparse.SUPPRESS, "help": words}
     if annotation is bool:
         return option | {"action": argparse.BooleanOptionalAction}

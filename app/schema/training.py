@@ -22,6 +22,8 @@ OwnMethod = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}/[A-Za-z0-9_-]{1,
 """Of an extension: 'extension/name'; whether there is one is known where the training is submitted."""
 LoraKind = Literal["LoRA", "LoCon", "LoHa", "LoKr", "DoRA"]
 Prior = Literal["none", "pictures", "prediction"]
+ACTIVATIONS = ("linear", "relu", "leakyrelu", "elu", "swish", "tanh", "sigmoid", "softsign")
+"""Those that A1111's form offers first; whatever torch.nn has is taken, in lower case."""
 
 
 class DataFields(BaseModel):
@@ -40,7 +42,6 @@ class DataFields(BaseModel):
         Control(
             "Keep its kind as it is",
             "prediction: the untouched model draws a few and tells what to keep. pictures: those of ordinary ones do",
-            choices="priors",
         ),
     ] = "prediction"
     class_data: Annotated[
@@ -85,15 +86,11 @@ class LearningFields(BaseModel):
         Field(ge=0, le=10),
         Control("Learning rate of the text encoder", "share of the other's; empty: not trained"),
     ] = None
-    schedule: Annotated[
-        Literal["constant", "linear", "cosine"], Control("Learning rate over time", choices="training_schedules")
-    ] = "constant"
+    schedule: Annotated[Literal["constant", "linear", "cosine"], Control("Learning rate over time")] = "constant"
     warm_up: Annotated[int, Field(ge=0, le=100_000), Control("Warm-up", "steps", 0, 1000, 1)] = 0
     batch_size: Annotated[int, Field(ge=1, le=256), Control("Batch size", "", 1, 16, 1)] = 1
     accumulation: Annotated[int, Field(ge=1, le=256), Control("Batches a step", "saves memory", 1, 16, 1)] = 1
-    optimizer: Annotated[
-        Literal["AdamW", "AdamW8bit", "Adafactor", "Lion", "Prodigy"], Control("Optimiser", choices="optimizers")
-    ] = "AdamW"
+    optimizer: Annotated[Literal["AdamW", "AdamW8bit", "Adafactor", "Lion", "Prodigy"], Control("Optimiser")] = "AdamW"
     weight_decay: Annotated[float, Field(ge=0, le=1), Control("Weight decay", "", 0, 0.1, 0.001)] = 0.0
     clip: Annotated[float, Field(ge=0, le=1000), Control("Largest gradient", "0: no limit", 0, 10, 0.1)] = 1.0
     average: Annotated[
@@ -102,7 +99,7 @@ class LearningFields(BaseModel):
     cards: Annotated[
         int, Field(ge=1, le=64), Control("Graphics cards", "that share the batches of a step", 1, 8, 1)
     ] = 1
-    precision: Annotated[Literal["auto", "fp32", "bf16", "fp16"], Control("Precision", choices="precisions")] = "auto"
+    precision: Annotated[Literal["auto", "fp32", "bf16", "fp16"], Control("Precision")] = "auto"
     gradient_checkpointing: Annotated[bool, Control("Save memory, take longer", "gradient checkpointing")] = False
     noise_offset: Annotated[float, Field(ge=0, le=1), Control("Noise offset", "darker darks", 0, 0.2, 0.01)] = 0.0
     min_snr_gamma: Annotated[
@@ -119,19 +116,19 @@ class MethodFields(BaseModel):
 
     rank: Annotated[int, Field(ge=1, le=1024), Control("Rank", "size of a LoRA", 1, 128, 1)] = 16
     alpha: Annotated[float, Field(gt=0, le=1024), Control("Alpha", "its strength is alpha / rank", 1, 128, 1)] = 16.0
-    lora_kind: Annotated[LoraKind, Control("Kind", choices="lora_kinds")] = "LoRA"
+    lora_kind: Annotated[LoraKind, Control("Kind")] = "LoRA"
     conv_rank: Annotated[int, Field(ge=0, le=1024), Control("Rank of convolutions", "0: none", 0, 64, 1)] = 0
     conv_alpha: Annotated[float, Field(gt=0, le=1024), Control("Alpha of convolutions", "", 1, 64, 1)] = 8.0
     lokr_factor: Annotated[int, Field(ge=-1, le=4096), Control("Factor of LoKr", "-1: the largest", -1, 64, 1)] = -1
     network_dropout: Annotated[float, Field(ge=0, lt=1), Control("Dropout", "", 0, 0.9, 0.05)] = 0.0
     vectors: Annotated[int, Field(ge=1, le=75), Control("Vectors", "tokens that the word takes", 1, 32, 1)] = 1
     initial_text: Annotated[str, Control("Begin from the meaning of", "a word; empty: from zeros")] = "*"
-    widths: Annotated[tuple[int, ...], Control("Modules", choices="hypernetwork_widths")] = (768, 320, 640, 1280)
+    widths: Annotated[tuple[int, ...], Control("Modules")] = (768, 320, 640, 1280)
     layer_structure: Annotated[tuple[float, ...], Control("Layer structure", "first and last are 1")] = (1, 2, 1)
-    activation: Annotated[str, Control("Activation", choices="activations")] = "linear"
+    activation: Annotated[str, Control("Activation")] = "linear"
     weight_init: Annotated[
         Literal["Zero", "Normal", "KaimingUniform", "KaimingNormal", "XavierUniform", "XavierNormal"],
-        Control("First weights", "Zero and Normal begin near the untouched model", choices="weight_inits"),
+        Control("First weights", "Zero and Normal begin near the untouched model"),
     ] = "Normal"
     layer_norm: Annotated[bool, Control("Layer normalisation")] = False
     dropout_structure: Annotated[tuple[float, ...], Control("Dropout of each layer", "empty: none")] = ()
@@ -179,13 +176,11 @@ class WatchingFields(BaseModel):
     overwrite: Annotated[bool, Control("Replace a file of the same name")] = False
     save_precision: Annotated[
         Literal["auto", "fp32", "fp16", "bf16"],
-        Control(
-            "Precision of the file", "auto: a checkpoint's as its base has it, a LoRA's fp16", choices="precisions"
-        ),
+        Control("Precision of the file", "auto: a checkpoint's as its base has it, a LoRA's fp16"),
     ] = "auto"
     save_format: Annotated[
         Literal["auto", "safetensors"],
-        Control("Format of an embedding", "auto: A1111's .pt, for SDXL .safetensors", choices="embedding_formats"),
+        Control("Format of an embedding", "auto: A1111's .pt, for SDXL .safetensors"),
     ] = "auto"
 
 
@@ -200,11 +195,11 @@ class TrainingRequest(DataFields, LearningFields, MethodFields, WatchingFields):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     version: int = TRAINING_VERSION
-    method: Annotated[Method | OwnMethod, Control("Method", choices="training_methods")] = "lora"
+    method: Annotated[Method | OwnMethod, Control("Method")] = "lora"
     method_settings: dict[str, JsonValue] = Field(default_factory=dict)
     name: Annotated[str, Control("Name", "of the file that comes out")] = ""
-    checkpoint: Annotated[str, Control("Checkpoint", choices="checkpoints")] = ""
-    vae: Annotated[str, Control("SD VAE", choices="vaes")] = "Automatic"
+    checkpoint: Annotated[str, Control("Checkpoint")] = ""
+    vae: Annotated[str, Control("SD VAE")] = "Automatic"
     comment: Annotated[str, Control("Comment", "kept in the file")] = ""
     session: str = ""
     created: Annotated[int, Field(ge=0)] = 0

@@ -118,7 +118,6 @@ def run(
         rate = settings.rate * settings.schedule(state.step)
         for group in optimizer.param_groups:
             group["lr"] = rate * group["factor"]
-        loss = 0.0
         if state.step not in state.skipped:
             try:
                 loss = _step(lesson, settings, parameters, optimizer, scaler, state.step, together)

@@ -15,7 +15,7 @@ from pydantic_core import PydanticUndefined
 
 from app.entries import TargetEntry
 from app.schema.control import Control, controls_of
-from app.schema.training import FIELDS_OF, Method, TrainingRequest
+from app.schema.training import ACTIVATIONS, FIELDS_OF, Method, TrainingRequest
 from app.schema.training_presets import presets
 
 _CONTENT = Path(__file__).with_name("train.html")
@@ -90,7 +90,6 @@ GROUPS = (
 _HIDDEN = frozenset({"method"})
 _LONG = frozenset({"sample_prompts"})
 _WIDE = frozenset({"data", "prior", "class_data", "template", "comment", "sample_prompts"})
-ACTIVATIONS = ("linear", "relu", "leakyrelu", "elu", "swish", "tanh", "sigmoid", "softsign")
 _WORDS = {
     "dreambooth": "DreamBooth: a whole checkpoint",
     "lora": "LoRA: a small file beside it",
@@ -143,12 +142,10 @@ def _field(name: str, control: Control, info: FieldInfo, known: str, methods: Se
     if info.annotation is bool:
         checked = " checked" if info.default is True else ""
         return f'<label class="easel-check"{only}><input type="checkbox" {known}{checked}><span>{label}</span></label>'
-    return (
-        f'<label class="easel-train-field{wide}"{only}><span>{label}</span>{_input(name, control, info, known)}</label>'
-    )
+    return f'<label class="easel-train-field{wide}"{only}><span>{label}</span>{_input(name, info, known)}</label>'
 
 
-def _input(name: str, control: Control, info: FieldInfo, known: str) -> str:
+def _input(name: str, info: FieldInfo, known: str) -> str:
     if choices := _choices(name, info.annotation):
         options = "".join(_option(choice, info.default) for choice in choices)
         return f'<select {known} class="easel-input">{options}</select>'
@@ -158,10 +155,17 @@ def _input(name: str, control: Control, info: FieldInfo, known: str) -> str:
     if name in _LONG:
         return f'<textarea {known} class="easel-input" rows="3">{escape(default)}</textarea>'
     value = f'value="{escape(default, quote=True)}"'
-    if _type(info.annotation) in ("int", "float") and control.maximum is not None:
+    if _type(info.annotation) in ("int", "float"):
         step = "any" if _type(info.annotation) == "float" else "1"
-        return f'<input type="number" {known} class="easel-input" {value} step="{step}">'
+        return f'<input type="number" {known} class="easel-input" {value} step="{step}"{_limits(info)}>'
     return f'<input type="text" {known} class="easel-input" {value} autocomplete="off" spellcheck="false">'
+
+
+def _limits(info: FieldInfo) -> str:
+    """What the server would refuse is refused in the form already; the sliders' limits are narrower than that."""
+    names = {"min": ("ge", "gt"), "max": ("le", "lt")}
+    said = [(side, getattr(one, name, None)) for side in names for name in names[side] for one in info.metadata]
+    return "".join(f' {side}="{value}"' for side, value in said if value is not None)
 
 
 def _choices(name: str, annotation: Any) -> Iterable[str]:

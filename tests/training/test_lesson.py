@@ -94,7 +94,6 @@ def test_checkpointing_changes_no_gradient(model: LoadedModel, text: float, tmp_
     request = asked(tmp_path, "lora", gradient_checkpointing=True)
     learnt = lora(model, text_factor=text, dropout=0.3)
     lesson = lesson_of(model, learnt, captions=("a cat", "a dog"))
-    plain = gradients(learnt, lesson.loss(0))
     with made_ready(model, request.model_copy(update={"gradient_checkpointing": False})):
         plain = gradients(learnt, lesson.loss(0))
     with made_ready(model, request):

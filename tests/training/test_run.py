@@ -173,7 +173,10 @@ def test_a_run_that_is_stopped_keeps_what_is_learnt_so_far(makes: Makes, tmp_pat
     until(folder, 10, life)
     folder.wish("stop")
     assert life.wait() == DONE
-    assert (tmp_path / "models" / "run.safetensors").is_file()
+    made = tmp_path / "models" / "run.safetensors"
+    shorter = makes("shorter", steps=steps_of(folder))
+    assert carry_out(shorter.path, train) == DONE
+    assert made.read_bytes() == (tmp_path / "models" / "shorter.safetensors").read_bytes()
 
 
 def test_the_real_trainer_makes_a_file_of_what_is_learnt_when_it_is_stopped(tmp_path: Path) -> None:

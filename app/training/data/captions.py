@@ -16,12 +16,10 @@ from app.schema.errors import TrainingProblem
 
 @dataclass(frozen=True)
 class CaptionOptions:
-    """prefix: put before every caption ('sks dog, '). shuffle: parts between commas change places, the first
-    keep_parts stay. drop_parts: chance of each other part to be left out. drop: chance of the whole caption to be
-    empty, which is what classifier-free guidance learns from.
+    """shuffle: parts between commas change places, the first keep_parts stay. drop_parts: chance of each other part to
+    be left out. drop: chance of the whole caption to be empty, which is what classifier-free guidance learns from.
     """
 
-    prefix: str = ""
     shuffle: bool = False
     keep_parts: int = 0
     drop_parts: float = 0.0
@@ -60,7 +58,7 @@ def caption_for(
     if options.shuffle or options.drop_parts:
         words = ", ".join(_parts([part.strip() for part in words.split(",") if part.strip()], options, draws))
     text = templates.fill(words, draws) if templates else words
-    return "" if dropped else f"{options.prefix}{text}".strip()
+    return "" if dropped else text.strip()
 
 
 def _parts(parts: Sequence[str], options: CaptionOptions, draws: np.random.Generator) -> list[str]:
