@@ -9,7 +9,7 @@ from itertools import product
 from typing import NamedTuple
 
 from app.starter import Scene, prompt_of
-from app.starter.world import COLOURS, GROUNDS, LOOKS, SUBJECTS, TIMES, Ground, Subject, Time
+from app.starter.world import COLOURS, GROUNDS, LOOKS, SUBJECTS, TIMES, Colour, Ground, Subject, Time
 from benchmarks.training.figures import Stranger
 
 PAIRS = tuple(product(GROUNDS, TIMES))
@@ -22,12 +22,15 @@ UNKNOWN_WORD = "olis"
 
 
 class Asked(NamedTuple):
-    """A prompt, the seed it is drawn with, and the ground and time that its words ask for."""
+    """A prompt, the seed it is drawn with, and what its words ask for. subject: None for what the starter does not
+    know, or in a style; colour: None for any."""
 
     prompt: str
     seed: int
     ground: Ground
     time: Time
+    subject: Subject | None = None
+    colour: Colour | None = None
 
 
 def named(words: str, rounds: int = ROUNDS) -> tuple[Asked, ...]:
@@ -48,29 +51,23 @@ def other_word(stranger: Stranger) -> tuple[Asked, ...]:
 def without_word(kind: Subject) -> tuple[Asked, ...]:
     """Ordinary ones of a kind, half of them with a colour."""
     colours = tuple(COLOURS)
-    return tuple(
-        Asked(
-            _sentence(f"{colours[number % len(colours)]} {kind}" if number % 2 else kind, ground, time),
-            ORDINARY_SEED + number,
-            ground,
-            time,
-        )
-        for number, (ground, time) in enumerate(PAIRS)
-    )
+    found = []
+    for number, (ground, time) in enumerate(PAIRS):
+        colour = colours[number % len(colours)] if number % 2 else None
+        words = _sentence(f"{colour} {kind}" if colour else kind, ground, time)
+        found.append(Asked(words, ORDINARY_SEED + number, ground, time, kind, colour))
+    return tuple(found)
 
 
 def unrelated(kind: Subject | None) -> tuple[Asked, ...]:
     """Six things of other kinds."""
     colours, others = tuple(COLOURS), [one for one in SUBJECTS if one != kind]
-    return tuple(
-        Asked(
-            _sentence(f"{colours[(3 * number) % len(colours)]} {others[number % len(others)]}", ground, time),
-            ORDINARY_SEED + 500 + number,
-            ground,
-            time,
-        )
-        for number, (ground, time) in enumerate(PAIRS[::2])
-    )
+    found = []
+    for number, (ground, time) in enumerate(PAIRS[::2]):
+        colour, subject = colours[(3 * number) % len(colours)], others[number % len(others)]
+        words = _sentence(f"{colour} {subject}", ground, time)
+        found.append(Asked(words, ORDINARY_SEED + 500 + number, ground, time, subject, colour))
+    return tuple(found)
 
 
 def in_style(word: str) -> tuple[Asked, ...]:

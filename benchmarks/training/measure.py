@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from app.files.whole_file import write_whole
+from app.starter.judge import judge
 from benchmarks.training.asked import Asked
 from benchmarks.training.cases import Case
 from benchmarks.training.judge import look_for
@@ -30,9 +31,10 @@ class Figures:
 
     before, after: of the named prompts' pictures, those that show what was to be learnt. background: of those after,
     the ones with the ground and time that were asked for; None for styles. without_word, other_word: of ordinary ones
-    of its kind and of another word's pictures, those that show it. drift: RMSE of levels to the starter's pictures of
-    ordinary prompts. equal: whether all of those are the starter's to the last bit. Both None for controls, which are
-    asked about what they were to learn alone.
+    of its kind and of another word's pictures, those that show it. ordinary: of all ordinary prompts' pictures, before
+    and after, those with the thing, colour, ground and time that were asked for, by the starter's judge. drift: RMSE of
+    levels to the starter's pictures of ordinary prompts. equal: whether all of those are the starter's to the last bit.
+    The last five are None for controls, which are asked about what they were to learn alone.
     """
 
     before: float
@@ -41,6 +43,7 @@ class Figures:
     background: float | None
     without_word: float | None
     other_word: float | None
+    ordinary: tuple[float, float] | None
     drift: float | None
     equal: bool | None
     steps: int
@@ -93,7 +96,7 @@ class Bench:
             kept = json.loads(self._results.read_text())
         except FileNotFoundError:
             return {}
-        figures = {key: Figures(**{**one, "loss": tuple(one["loss"])}) for key, one in kept.items()}
+        figures = {key: Figures(**_tuples(one)) for key, one in kept.items()}
         return {key: one for key, one in figures.items() if one.starter == self.starter}
 
     def outdated(self, case: Case, figures: Figures) -> bool:
@@ -142,6 +145,7 @@ class Bench:
             "background": _background(case, [after for _, after in named]),
             "without_word": _share(case, [after for _, after in ordinary[:12]]) if case.stranger and ordinary else None,
             "other_word": _share(case, [after for _, after in other]) if other else None,
+            "ordinary": _right(case.ordinary(), ordinary) if case.stranger and ordinary else None,
             "drift": statistics.fmean(rmse(*pair) for pair in ordinary) if ordinary else None,
             "equal": all(one.tobytes() == two.tobytes() for one, two in (*ordinary, *other)) if ordinary else None,
         }
@@ -173,6 +177,24 @@ def rmse(one: Image.Image, other: Image.Image) -> float:
 def shows(case: Case, picture: Image.Image) -> bool:
     """Whether a picture shows what the case is to learn."""
     return look_for(case.stranger, picture).stranger if case.stranger else STYLES[case.thing].shows(picture)
+
+
+def _tuples(kept: dict[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in kept.items()}
+
+
+def _right(asked: Sequence[Asked], pairs: Sequence[PAIR]) -> tuple[float, float]:
+    """Shares of both pictures of the pairs that show what was asked for."""
+    before, after = (
+        statistics.fmean(_is_right(one, pair[turn]) for one, pair in zip(asked, pairs, strict=True)) for turn in (0, 1)
+    )
+    return before, after
+
+
+def _is_right(asked: Asked, picture: Image.Image) -> bool:
+    seen = judge(picture)
+    colour = seen.colour if asked.colour is None else asked.colour
+    return (seen.subject, seen.colour, seen.ground, seen.time) == (asked.subject, colour, asked.ground, asked.time)
 
 
 def _share(case: Case, pictures: Sequence[Image.Image]) -> float:

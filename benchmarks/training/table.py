@@ -15,6 +15,7 @@ MOST_BEFORE = 0.2
 LEAST_BACKGROUND = 0.7
 MOST_TRIGGERED = 0.2
 MOST_DRIFT = 0.75
+MOST_LOST = 0.1
 ERRORS = 4
 PRIORS = ("prior", "class pictures")
 COLUMNS = 8
@@ -31,13 +32,14 @@ def learnt(case: Case, one: Figures) -> bool:
 def table(done: Mapping[str, Figures]) -> list[str]:
     """Markdown: a row for each case in its order, those not carried out yet with a dash."""
     rows = [
-        "| case | shows it: before -> after | background | without the word | another word | drift | gate | wanted |",
-        "|---|---|---|---|---|---|---|---|",
+        "| case | shows it: before -> after | background | without the word | another word | ordinary ones right "
+        "| drift | gate | wanted |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for case in CASES:
         one = done.get(case.key)
         if one is None:
-            rows.append(f"| {case.key} | - | | | | | | |")
+            rows.append(f"| {case.key} | - | | | | | | | |")
             continue
         gate = "reached" if learnt(case, one) else "missed"
         cells = [
@@ -46,6 +48,7 @@ def table(done: Mapping[str, Figures]) -> list[str]:
             _percent(one.background),
             _percent(one.without_word),
             _percent(one.other_word),
+            " -> ".join(map(_percent, one.ordinary)) if one.ordinary else "",
             "" if one.drift is None else "0, equal to the bit" if one.equal else f"{one.drift:.1f}",
             gate,
             "missed" if case.control else "reached",
@@ -66,6 +69,14 @@ def comparisons(done: Mapping[str, Figures]) -> list[str]:
             ratio = one.drift / free.drift
             lines.append(
                 _line(f"{case.key}: drift {ratio:.2f} of that without (at most {MOST_DRIFT})", ratio <= MOST_DRIFT)
+            )
+        if one.ordinary is not None and case.variant in PRIORS:
+            before, after = one.ordinary
+            lines.append(
+                _line(
+                    f"{case.key}: ordinary ones right in {_percent(before)} before and {_percent(after)} after",
+                    before - after <= MOST_LOST,
+                )
             )
         if case.method == "textual_inversion" and one.equal is not None:
             lines.append(_line(f"{case.key}: prompts without the word equal to the bit", one.equal))

@@ -121,7 +121,7 @@ def test_an_extensions_method_shows_its_settings_which_reach_the_run(
     fill(page, some_pictures(tmp_path / "dogs"), steps=2)
     speed.fill("-1")
     page.click("#train_start")
-    expect(page.locator("#train_error")).to_contain_text("rate: Input should be greater than 0")
+    expect(page.locator("#train_error")).to_contain_text("rate: input should be greater than 0")
     expect(speed).to_have_attribute("aria-invalid", "true")
     speed.fill("2.5")
     page.get_by_label("Way").select_option("down")
