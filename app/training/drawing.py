@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 from PIL import Image
@@ -20,6 +21,7 @@ from app.language import Tokenizer
 from app.models import SDXL, LoadedModel
 from app.recipes import Decode, Effect, ModelFacts, Picture, Tools, generate
 from app.samplers import ModelSigmas
+from app.schema.infotext import picture_entries, write_infotext
 from app.schema.request import FileIdentity, GenerationRequest, ImagePlan, ResolvedRequest
 
 
@@ -37,7 +39,7 @@ def draw_picture(
         drawing = _Drawing(model, request)
         while drawing.effect is not None:
             drawing.go_on()
-        return _png(drawing.picture, request)
+        return _png(drawing.picture, drawing.plan)
 
 
 def draw_latent(model: LoadedModel, request: GenerationRequest, autocast: torch.dtype | None = None) -> Tensor:
@@ -64,7 +66,7 @@ def _computing(model: LoadedModel, autocast: torch.dtype | None) -> torch.autoca
 
 
 class _Drawing:
-    """A picture's recipe under way. effect: what it waits for, None once `picture` is there."""
+    """A picture's recipe under way. plan: what it draws. effect: what it waits for, None once `picture` is there."""
 
     picture: Picture
 
@@ -80,12 +82,12 @@ class _Drawing:
             family=model.family,
             device=str(model.device),
         )
-        file = model.file
-        identity = FileIdentity(path=file.path if file else "", size=0, mtime_ns=0)
-        resolved = ResolvedRequest(request=request, checkpoint=identity, checkpoint_name="")
-        plan = ImagePlan("sample", "training", 0, 0, request.seed, request.variation_seed, resolved)
+        path = model.file.path if model.file else ""
+        identity = FileIdentity(path=path, size=0, mtime_ns=0)
+        resolved = ResolvedRequest(request=request, checkpoint=identity, checkpoint_name=Path(path).stem)
+        self.plan = ImagePlan("sample", "training", 0, 0, request.seed, request.variation_seed, resolved)
         self._runner = Runner(Tokenizer())
-        self._recipe = generate(plan, Tools(facts, lambda call, calls, step, denoised: None))
+        self._recipe = generate(self.plan, Tools(facts, lambda call, calls, step, denoised: None))
         self.effect: Effect | None = next(self._recipe)
 
     def go_on(self) -> None:
@@ -97,14 +99,9 @@ class _Drawing:
             self.effect, self.picture = None, stop.value
 
 
-def _png(picture: Picture, request: GenerationRequest) -> bytes:
-    told = PngInfo()
-    told.add_itxt(
-        "parameters",
-        f"{request.prompt}\nNegative prompt: {request.negative_prompt}\nSteps: {request.steps}, "
-        f"Sampler: {request.sampler}, CFG scale: {request.cfg_scale:g}, Seed: {request.seed}, "
-        f"Size: {request.width}x{request.height}",
-    )
+def _png(picture: Picture, plan: ImagePlan) -> bytes:
+    request, told = plan.resolved.request, PngInfo()
+    told.add_itxt("parameters", write_infotext(request.prompt, request.negative_prompt, picture_entries(plan)))
     image = Image.fromarray(picture.pixels.permute(1, 2, 0).contiguous().numpy())
     data = io.BytesIO()
     image.save(data, "PNG", pnginfo=told)

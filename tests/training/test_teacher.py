@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from app.models import LoadedModel
+from app.schema.infotext import read_infotext_text, request_from_infotext
 from app.schema.request import GenerationRequest
 from app.schema.training import TrainingRequest
 from app.training.data import Bucket
@@ -77,3 +78,12 @@ def test_a_few_are_enough() -> None:
     assert (request.prior, lessons_of(request)) == ("prediction", 16)
     changed = ({"class_pictures": 4}, {"prior": "none"}, {"prior_weight": 0}, {"method": "textual_inversion"})
     assert [lessons_of(request.model_copy(update=fields)) for fields in changed] == [4, 0, 0, 0]
+
+
+def test_a_samples_infotext_gives_its_request_back(model: LoadedModel) -> None:
+    wanted = {"prompt": "a dog", "negative_prompt": "fog", "width": 64, "height": 32, "seed": 3, "clip_skip": 2}
+    request = GenerationRequest.model_validate({**wanted, "steps": 2})
+    text = Image.open(io.BytesIO(draw_picture(model, request))).info["parameters"]
+    assert text.startswith("a dog\nNegative prompt: fog\nSteps: 2, Sampler: ")
+    assert f"Model: {Path(model.file.path if model.file else '').stem}" in text
+    assert wanted.items() <= request_from_infotext(read_infotext_text(text)).fields.items()
