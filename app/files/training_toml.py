@@ -6,7 +6,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from app.files.kohya import Imported, is_kohya, path_beside, read_kohya
+from app.files.kohya import is_kohya, path_beside, read_kohya
+from app.files.kohya_values import Imported
 from app.schema.errors import TrainingProblem
 
 _PATHS = ("data", "class_data", "template")
