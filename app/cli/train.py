@@ -125,7 +125,7 @@ def from_toml(path: Path) -> dict[str, Any]:
         raise TrainingProblem(f"{path.name} is no TOML: {error}.", field="run") from error
     imported = read_training_toml(text, path.parent)
     if imported.left_out:
-        print(f"Left out, as nothing here does it: {', '.join(imported.left_out)}.", file=sys.stderr)
+        print(f"Left out, as nothing here does it: {'; '.join(imported.left_out)}.", file=sys.stderr)
     return imported.fields
 
 

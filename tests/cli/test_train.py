@@ -137,6 +137,21 @@ def test_kohyas_keys_become_a_request() -> None:
     assert (request.shuffle_captions, request.keep_parts, request.seed) == (True, 1, 7)
 
 
+def test_what_of_a_kohya_toml_is_left_out_is_said_and_its_files_lie_beside_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "prompts.txt").write_text("a dog", encoding="utf-8")
+    path = tmp_path / "kohya.toml"
+    said = 'caption_extension = ".cap"\nlr_scheduler = "polynomial"\nlr_scheduler_power = 2\n'
+    path.write_text(f'train_data_dir = "dogs"\nsample_prompts = "prompts.txt"\n{said}')
+    fields = from_toml(path)
+    assert (fields["sample_prompts"], Path(fields["data"])) == ("a dog", tmp_path / "dogs")
+    assert capsys.readouterr().err == (
+        "Left out, as nothing here does it: caption_extension = .cap (.txt and .caption are read); "
+        "lr_scheduler = polynomial (linear is taken).\n"
+    )
+
+
 @pytest.mark.parametrize(("typed", "epochs"), [((), 10), (("--steps", "20"), 0)])
 def test_kohyas_epochs_are_counted_with_the_data_sets_repeats(
     typed: tuple[str, ...], epochs: int, easel: Typed, places: Places, tmp_path: Path
@@ -157,6 +172,8 @@ def test_kohyas_epochs_are_counted_with_the_data_sets_repeats(
         ("no toml at all", "is no TOML"),
         ('train_data_dir = "x"\noptimizer_type = "SGD"', "optimizer_type 'SGD' is not served"),
         ('train_data_dir = "x"\nresolution = "wide"', "is no size"),
+        ('train_data_dir = "x"\nlearning_rate = "fast"', "learning_rate 'fast' is no number"),
+        ('train_data_dir = "x"\nsample_prompts = "none.txt"', "sample prompts .*none.txt cannot be read"),
     ],
 )
 def test_a_toml_that_cannot_be_read_says_why(text: str, words: str, tmp_path: Path) -> None:

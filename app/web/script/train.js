@@ -146,7 +146,7 @@ easel.train = (() => {
       const { fields: read, left_out: leftOut } = await send("api/training/toml", await file.text());
       const missing = fill(read);
       keep();
-      byId("plan").textContent = [`The values of ${file.name} are in the form.`, missing.length && `Not here: ${missing.join(", ")}.`, leftOut.length && `Left out, as nothing here does it: ${leftOut.join(", ")}.`].filter(Boolean).join(" ");
+      byId("plan").textContent = [`The values of ${file.name} are in the form.`, missing.length && `Not here: ${missing.join(", ")}.`, leftOut.length && `Left out, as nothing here does it: ${leftOut.join("; ")}.`].filter(Boolean).join(" ");
     } catch (problem) { fail(problem); }
     byId("toml").value = "";
   }
