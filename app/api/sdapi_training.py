@@ -17,6 +17,7 @@ from app.access import Caller, caller_of
 from app.api.downloads import administrator
 from app.api.errors import error_of
 from app.jobs import Training, Trainings
+from app.schema.choices import split_sampler_name
 from app.schema.errors import ModelNotFound, NotServedYet, TrainingProblem
 from app.schema.training import parse_training
 
@@ -94,7 +95,9 @@ def training_arguments_router(trainings: Trainings, templates: tuple[Path, ...])
         training = await run_in_threadpool(trainings.submit_or_resume, parse_training(fields), caller.owner)
         ended = await over(training)
         word = "Paused" if ended.state == "paused" else "Trained" if ended.state == "done" else "Ended without a file"
-        return {"info": f"{word}: {own['name']} after {steps_of(trainings, ended.id)} steps."}
+        without = left_out(body)
+        told = f" Left out, as nothing here does it: {'; '.join(without)}." if without else ""
+        return {"info": f"{word}: {own['name']} after {steps_of(trainings, ended.id)} steps.{told}"}
 
     async def over(training: Training) -> Training:
         ended = await trainings.wait_async(training.id)
@@ -120,17 +123,17 @@ def newest_created(trainings: Trainings, method: str, name: str, caller: Caller)
 
 
 def hypernetwork_fields(body: dict[str, Any]) -> dict[str, Any]:
-    """A1111's arguments of create/hypernetwork as a request's fields."""
+    """A1111's arguments of create/hypernetwork as a request's fields. Raises TrainingProblem for what is no list."""
     fields: dict[str, Any] = {
-        "layer_structure": _numbers(body.get("layer_structure") or "1, 2, 1"),
+        "layer_structure": _numbers(body, "layer_structure", "1, 2, 1"),
         "activation": body.get("activation_func") or "linear",
         "weight_init": body.get("weight_init") or "Normal",
         "layer_norm": body.get("add_layer_norm", False),
     }
     if body.get("enable_sizes"):
-        fields["widths"] = [int(size) for size in body["enable_sizes"]]
+        fields["widths"] = _numbers(body, "enable_sizes")
     if body.get("use_dropout") and body.get("dropout_structure"):
-        fields["dropout_structure"] = _numbers(body["dropout_structure"])
+        fields["dropout_structure"] = _numbers(body, "dropout_structure")
     return fields
 
 
@@ -142,7 +145,8 @@ def training_fields(method: str, body: dict[str, Any], templates: tuple[Path, ..
     mode = body.get("clip_grad_mode") or "disabled"
     if mode == "value":
         raise NotServedYet("Gradients are clipped by their norm here.", field="clip_grad_mode", hint="Send 'norm'.")
-    fields["clip"] = _numbers(str(body.get("clip_grad_value", "0.1")).partition(":")[0])[0] if mode == "norm" else 0.0
+    first = {"clip_grad_value": str(body.get("clip_grad_value", "0.1")).partition(":")[0]}
+    fields["clip"] = _numbers(first, "clip_grad_value")[0] if mode == "norm" else 0.0
     if body.get("latent_sampling_method") == "random":
         raise NotServedYet(
             "Pictures are encoded once, to the middle of what the VAE allows, not anew at each step.",
@@ -153,6 +157,14 @@ def training_fields(method: str, body: dict[str, Any], templates: tuple[Path, ..
     if body.get("preview_from_txt2img") and body.get("preview_prompt"):
         fields["sample_prompts"] = _preview(body)
     return fields
+
+
+def left_out(body: dict[str, Any]) -> tuple[str, ...]:
+    """Arguments of train/... that nothing here does, as A1111 would take them."""
+    said = [key for key in ("log_directory", "save_image_with_stored_embedding") if body.get(key)]
+    if body.get("clip_grad_mode") == "norm" and "," in str(body.get("clip_grad_value", "")):
+        said.append("clip_grad_value after its first number")
+    return tuple(said)
 
 
 def steps_of(trainings: Trainings, id: str) -> int:
@@ -180,14 +192,18 @@ def _preview(body: dict[str, Any]) -> str:
         "d": body.get("preview_seed"),
         "l": body.get("preview_cfg_scale"),
         "s": body.get("preview_steps"),
+        "ss": body.get("preview_sampler_name") and split_sampler_name(str(body["preview_sampler_name"]), None)[0],
     }
     said = [f"--{key} {value}" for key, value in options.items() if value not in (None, "", -1)]
     return " ".join([str(body["preview_prompt"]).replace("\n", " "), *said])
 
 
-def _numbers(text: Any) -> list[float]:
-    parts = text if isinstance(text, list) else str(text).split(",")
+def _numbers(body: dict[str, Any], key: str, default: str = "") -> list[float]:
+    value = body.get(key) or default
+    parts = value if isinstance(value, list) else str(value).split(",")
     try:
         return [float(part) for part in parts if str(part).strip()] or [0.0]
-    except ValueError:
-        raise TrainingProblem(f"'{str(text)[:60]}' is no list of numbers.", hint="Write it like 1, 2, 1.") from None
+    except (TypeError, ValueError):
+        raise TrainingProblem(
+            f"{key}: '{str(value)[:60]}' is no list of numbers.", field=key, hint="Write it like 1, 2, 1."
+        ) from None

@@ -96,6 +96,14 @@ def test_a_kohya_toml_becomes_fields(site: TrainingSite, client: TestClient) -> 
     }  # fmt: skip
     refused = client.post("/api/training/toml", json="no toml at all")
     assert (refused.status_code, "is no TOML" in refused.text) == (422, True)
+    for wrong, field in (
+        ('learning_rate = "x"', "learning_rate"),
+        ('network_args = ["conv_dim=x"]', "network_args"),
+        ('network_module = "networks.oft"', "lora_kind"),
+        ('sample_prompts = "prompts.txt"', "sample_prompts"),
+    ):
+        refused = client.post("/api/training/toml", json=f'train_data_dir = "dogs"\n{wrong}')
+        assert (refused.status_code, refused.json()["error"]["field"]) == (422, field), refused.text
 
 
 def test_a_training_is_paused_goes_on_is_stopped_and_cancelled(
@@ -212,13 +220,16 @@ def test_a1111s_clients_create_and_train_embeddings_and_hypernetworks(
         "preview_prompt": "word",
         "preview_steps": 5,
         "preview_seed": -1,
+        "preview_sampler_name": "DPM++ 2M Karras",
+        "log_directory": "",
+        "save_image_with_stored_embedding": False,
     }
     done = client.post("/sdapi/v1/train/embedding", json=arguments)
     assert done.json() == {"info": "Trained: word after 20 steps."}
     request = site.trainings.history(None)[0].run.request
     assert (request.vectors, request.initial_text, request.clip) == (3, "dog", 0.5)
     assert (request.learning_rate, request.batch_size, request.prior) == ("5e-3:10, 1e-3", 2, "none")
-    assert request.sample_prompts == "word --s 5"
+    assert request.sample_prompts == "word --s 5 --ss DPM++ 2M"
     wanted = {"name": "hyper", "enable_sizes": ["320"], "layer_structure": "1, 2, 1", "activation_func": "relu"}
     assert client.post("/sdapi/v1/create/hypernetwork", json=wanted).status_code == 200
     arguments = {"hypernetwork_name": "hyper", "data_root": str(data), "steps": 5}
@@ -229,6 +240,34 @@ def test_a1111s_clients_create_and_train_embeddings_and_hypernetworks(
         ({"hypernetwork_name": "none"}, 404, "hypernetwork_name"),
         ({**arguments, "latent_sampling_method": "random"}, 501, "latent_sampling_method"),
         ({**arguments, "template_filename": "x"}, 422, "template_filename"),
+        ({**arguments, "clip_grad_mode": "norm", "clip_grad_value": "x"}, 422, "clip_grad_value"),
     ):
         answer = client.post("/sdapi/v1/train/hypernetwork", json=wrong)
         assert (answer.status_code, answer.json()["field"]) == (status, field), answer.text
+    for key, value in (("enable_sizes", ["a"]), ("enable_sizes", [None]), ("layer_structure", "1, b")):
+        answer = client.post("/sdapi/v1/create/hypernetwork", json={**wanted, "name": "other", key: value})
+        assert (answer.status_code, answer.json()["field"]) == (422, key), answer.text
+
+
+def test_a1111s_clients_are_told_which_arguments_nothing_here_does(
+    site: TrainingSite, server: Server, client: TestClient, data: Path
+) -> None:
+    templates = server.folders.data / "textual_inversion_templates"
+    templates.mkdir()
+    (templates / "style_filewords.txt").write_text("a picture of [filewords] by [name]")
+    client.post("/sdapi/v1/create/embedding", json={"name": "word"})
+    arguments = {
+        "embedding_name": "word",
+        "data_root": str(data),
+        "steps": 5,
+        "create_image_every": 0,
+        "clip_grad_mode": "norm",
+        "clip_grad_value": "0.5:3, 0.1",
+        "log_directory": "textual_inversion",
+        "save_image_with_stored_embedding": True,
+    }
+    assert client.post("/sdapi/v1/train/embedding", json=arguments).json()["info"] == (
+        "Trained: word after 5 steps. Left out, as nothing here does it: log_directory; "
+        "save_image_with_stored_embedding; clip_grad_value after its first number."
+    )
+    assert site.trainings.history(None)[0].run.request.clip == 0.5
