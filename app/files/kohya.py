@@ -264,11 +264,7 @@ def _captions(flat: Flat) -> Imported:
         left_out.append(f"token_string = {word} (an embedding is called by its file's name)")
     fields = {"trigger": word} if word else {}
     if tokens.strip():
-        word = word or tokens.split()[0].strip(",")
-        fields = {"trigger": word, "class_words": " ".join(one for one in tokens.split() if one.strip(",") != word)}
-        left_out.append(
-            f"class_tokens = {tokens} (also put before captions that lack '{word}', and a file's name may follow it)"
-        )
+        fields["fallback_caption"] = tokens.strip()
     return Imported(fields, tuple(left_out))
 
 

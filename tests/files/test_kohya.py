@@ -285,29 +285,23 @@ def test_a_dreambooth_trains_the_text_encoder_as_its_script_does(
     assert (told.fields["method"], told.fields["text_encoder_rate"], told.left_out) == ("dreambooth", share, said)
 
 
-def test_class_tokens_begin_the_captions_of_pictures_without_one(tmp_path: Path) -> None:
+def test_class_tokens_are_the_caption_of_pictures_without_one(tmp_path: Path) -> None:
     draw_pictures(tmp_path / "dogs", 2)
-    for path in sorted((tmp_path / "dogs").glob("*.txt"))[1:]:
-        path.unlink()
-    (picture,) = (path for path in (tmp_path / "dogs").glob("*.png") if not path.with_suffix(".txt").exists())
-    picture.rename(picture.with_name("1.png"))
+    written = {path.with_suffix(".png").name: path.read_text() for path in (tmp_path / "dogs").glob("*.txt")}
+    bare = sorted(written)[-1]
+    (tmp_path / "dogs" / bare).with_suffix(".txt").unlink()
     text = 'output_name = "dog"\nnetwork_dim = 4\nresolution = 64\n[[datasets]]\n[[datasets.subsets]]\n'
     told = imported(f'{text}image_dir = "dogs"\nclass_tokens = "sks girl"', tmp_path)
-    assert (told.fields["trigger"], told.fields["class_words"]) == ("sks", "girl")
+    assert told.left_out == ()
     request = parse_training(told.fields)
-    material = read_material(request)
-    captions = {one.sample.path.name: caption_of(one.sample, request, False) for one in material.pictures}
-    assert captions.pop("1.png") == "sks girl"
-    assert all("sks" in caption and "girl" not in caption for caption in captions.values())
-    assert told.left_out == (
-        "class_tokens = sks girl (also put before captions that lack 'sks', and a file's name may follow it)",
-    )
+    captions = {one.sample.path.name: caption_of(one.sample, request, False) for one in read_material(request).pictures}
+    assert captions == {**written, bare: "sks girl"}
 
 
 def test_an_embeddings_word_is_its_files_name() -> None:
     told = imported(f'{EMBEDDING}class_tokens = "dog animal"\nsave_model_as = "safetensors"')
-    assert (told.fields["method"], told.fields["class_words"]) == ("textual_inversion", "animal")
-    assert (told.fields["save_format"], len(told.left_out)) == ("safetensors", 1)
+    assert (told.fields["method"], told.fields["fallback_caption"]) == ("textual_inversion", "dog animal")
+    assert (told.fields["save_format"], told.left_out) == ("safetensors", ())
     assert asked(EMBEDDING).save_format == "auto"
     assert left_out(EMBEDDING.replace('token_string = "dog"', 'token_string = "sks"')) == (
         "token_string = sks (an embedding is called by its file's name)",

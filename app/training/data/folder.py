@@ -48,11 +48,11 @@ class Sample:
     written: bool = True
 
 
-def read_folder(folder: Path, field: str = "data") -> tuple[Sample, ...]:
+def read_folder(folder: Path, field: str = "data", fallback: str = "") -> tuple[Sample, ...]:
     """The pictures of a folder by name, those of its `N_words` folders shown N times with 'words' as caption.
 
     A caption is the text file of the same stem (`.txt`, then `.caption`), else the entry in `metadata.jsonl` or
-    `metadata.json`, else the words of a kohya folder, else the file name without leading numbers.
+    `metadata.json`, else the words of a kohya folder, else `fallback`, else the file name without leading numbers.
     Raises TrainingProblem, naming the files, for a folder that is missing or empty and for pictures that cannot be
     read, are smaller than 16 pixels, or whose caption is no UTF-8. field: of the training request, for the message.
     """
@@ -67,7 +67,7 @@ def read_folder(folder: Path, field: str = "data") -> tuple[Sample, ...]:
                 continue
             try:
                 width, height = _size(path)
-                caption = _caption(path, listed, words)
+                caption = _caption(path, listed, words or fallback or None)
             except ValueError as problem:
                 problems.append(f"{path.name}: {problem}")
             else:

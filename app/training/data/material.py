@@ -64,7 +64,7 @@ def read_material(request: TrainingRequest) -> Material:
     """Everything the request's folders hold. Raises TrainingProblem as `read_folder`, `Templates.read` do."""
     if not request.data:
         raise TrainingProblem("There are no pictures to learn from.", field="data", hint="Choose a folder of pictures.")
-    samples = read_folder(Path(request.data).expanduser())
+    samples = read_folder(Path(request.data).expanduser(), fallback=request.fallback_caption)
     class_samples: tuple[Sample, ...] = ()
     missing = 0
     if request.prior_used == "pictures":
