@@ -52,11 +52,9 @@ _SCHEDULES = {
     "constant_with_warmup": "constant",
     "linear": "linear",
     "cosine": "cosine",
-    "cosine_with_restarts": "cosine",
-    "polynomial": "linear",
+    "cosine_with_restarts": "cosine_with_restarts",
+    "polynomial": "polynomial",
 }
-_SHAPES = {"cosine_with_restarts": "lr_scheduler_num_cycles", "polynomial": "lr_scheduler_power"}
-"""Schedules that are the one taken for them while this key is 1."""
 _FINE_TUNING = (
     "train_text_encoder",
     "learning_rate_te1",
@@ -85,7 +83,6 @@ _SWITCHES: Mapping[str, Mapping[str, _Switch]] = {
     "Prodigy": {
         "decouple": _Switch(True, True),
         "use_bias_correction": _Switch(True, False),
-        "safeguard_warmup": _Switch(False, False),
     },
 }
 
@@ -100,12 +97,7 @@ def read_learning(flat: Flat, method: str) -> Imported:
 def _length(flat: Flat) -> Imported:
     steps = whole(flat, "max_train_steps", _STEPS)
     epochs = whole(flat, "max_train_epochs", 0) * whole(flat, "num_repeats", 1)  # a data set's, beside folders' names
-    warm_up, left_out = number(flat, "lr_warmup_steps", 0), []
-    if 0 < warm_up < 1:
-        if epochs:
-            left_out.append(f"lr_warmup_steps = {warm_up:g} (a share of steps that only the pictures tell)")
-        warm_up *= 0 if epochs else steps
-    return Imported({"steps": steps, "epochs": epochs, "warm_up": int(warm_up)}, tuple(left_out))
+    return Imported({"steps": steps, "epochs": epochs, "warm_up": number(flat, "lr_warmup_steps", 0)}, ())
 
 
 def _rates(flat: Flat, method: str) -> Imported:
@@ -154,7 +146,9 @@ def _optimizer(flat: Flat) -> Imported:
     left_out = []
     if optimizer == "Lion" and str(flat["optimizer_type"]).lower() != "lion":
         left_out.append(f"optimizer_type = {flat['optimizer_type']} (Lion is taken)")
-    switches = _SWITCHES.get(optimizer, {})
+    switches = dict(_SWITCHES.get(optimizer, {}))
+    if optimizer == "Prodigy":
+        switches["safeguard_warmup"] = _Switch(number(flat, "lr_warmup_steps", 0) > 0, False)
     for key, switch in switches.items():
         if (not does_nothing(said.get(key, switch.default))) != switch.here:
             left_out.append(f"optimizer_args: {key} = {not switch.here} ({switch.here} is taken)")
@@ -164,7 +158,9 @@ def _optimizer(flat: Flat) -> Imported:
 
 
 def _schedule(flat: Flat) -> Imported:
-    schedule, name = known(_SCHEDULES, flat, "lr_scheduler", "constant"), str(flat.get("lr_scheduler", "")).lower()
-    changed = name in _SHAPES and number(flat, _SHAPES[name], 1) != 1
-    left_out = (f"lr_scheduler = {name} ({schedule} is taken)",) if changed else ()
-    return Imported({"schedule": schedule}, left_out)
+    fields = {
+        "schedule": known(_SCHEDULES, flat, "lr_scheduler", "constant"),
+        "schedule_cycles": whole(flat, "lr_scheduler_num_cycles", 1),
+        "schedule_power": number(flat, "lr_scheduler_power", 1),
+    }
+    return Imported(fields, ())

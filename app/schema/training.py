@@ -21,6 +21,7 @@ Method = Literal["dreambooth", "lora", "textual_inversion", "hypernetwork"]
 OwnMethod = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}/[A-Za-z0-9_-]{1,64}$")]
 """Of an extension: 'extension/name'; whether there is one is known where the training is submitted."""
 LoraKind = Literal["LoRA", "LoCon", "LoHa", "LoKr", "DoRA"]
+ScheduleName = Literal["constant", "linear", "cosine", "cosine_with_restarts", "polynomial"]
 Prior = Literal["none", "pictures", "prediction"]
 ACTIVATIONS = ("linear", "relu", "leakyrelu", "elu", "swish", "tanh", "sigmoid", "softsign")
 """Those that A1111's form offers first; whatever torch.nn has is taken, in lower case."""
@@ -89,8 +90,14 @@ class LearningFields(BaseModel):
         Field(ge=0, le=10),
         Control("Learning rate of the text encoder", "share of the other's; empty: not trained"),
     ] = None
-    schedule: Annotated[Literal["constant", "linear", "cosine"], Control("Learning rate over time")] = "constant"
-    warm_up: Annotated[int, Field(ge=0, le=100_000), Control("Warm-up", "steps", 0, 1000, 1)] = 0
+    schedule: Annotated[ScheduleName, Control("Learning rate over time")] = "constant"
+    schedule_cycles: Annotated[
+        int, Field(ge=1, le=1000), Control("Restarts", "cosines of a cosine_with_restarts", 1, 10, 1)
+    ] = 1
+    schedule_power: Annotated[float, Field(gt=0, le=10), Control("Power", "of a polynomial", 0.5, 4, 0.1)] = 1.0
+    warm_up: Annotated[
+        float, Field(ge=0, le=100_000), Control("Warm-up", "steps; below 1 a share of them", 0, 1000, 1)
+    ] = 0
     batch_size: Annotated[int, Field(ge=1, le=256), Control("Batch size", "", 1, 16, 1)] = 1
     accumulation: Annotated[int, Field(ge=1, le=256), Control("Batches a step", "saves memory", 1, 16, 1)] = 1
     optimizer: Annotated[Literal["AdamW", "AdamW8bit", "Adafactor", "Lion", "Prodigy"], Control("Optimiser")] = "AdamW"

@@ -9,12 +9,12 @@ from app.training.plan import TrainingPlan, plan
 from app.training.precision import autocast_dtype, precision_to_load
 from app.training.randomness import generator, numpy_generator
 from app.training.schedule import (
-    SCHEDULES,
     Schedule,
     Stretch,
     constant,
     cosine,
     linear,
+    named_schedule,
     rate_at,
     read_rates,
     with_warm_up,
@@ -26,7 +26,6 @@ from app.training.train import train
 
 __all__ = [
     "OPTIMIZERS",
-    "SCHEDULES",
     "Copied",
     "Drifted",
     "Encoded",
@@ -58,6 +57,7 @@ __all__ = [
     "masked_error",
     "mean_squared_error",
     "min_snr_weight",
+    "named_schedule",
     "numpy_generator",
     "plan",
     "precision_to_load",

@@ -75,7 +75,7 @@ def _kohya(
         "steps": steps,
         "max_train_steps": plan.steps,
         "lr_scheduler": request.schedule,
-        "lr_warmup_steps": request.warm_up,
+        "lr_warmup_steps": int(request.warm_up * plan.steps if request.warm_up < 1 else request.warm_up),
         "mixed_precision": "no" if computed is None else precision_word(computed),
         "v2": second,
         "base_model_version": "sd_v2_v" if second and model.prediction_type == "v" else model.family.lora_version,

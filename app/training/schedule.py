@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from app.schema.errors import TrainingProblem
+from app.schema.training import ScheduleName
 
 Schedule = Callable[[int], float]
 
@@ -29,7 +30,34 @@ def cosine(steps: int) -> Schedule:
     return lambda step: 0.5 * (1.0 + math.cos(math.pi * min(step / steps, 1.0)))
 
 
-SCHEDULES: dict[str, Callable[[int], Schedule]] = {"constant": constant, "linear": linear, "cosine": cosine}
+def cosine_with_restarts(steps: int, cycles: int) -> Schedule:
+    """As many half cosines in turn, each from 1 down to 0 (Loshchilov and Hutter 2017, all of one length)."""
+    return lambda step: 0.0 if step >= steps else 0.5 * (1.0 + math.cos(math.pi * (cycles * step / steps % 1.0)))
+
+
+def polynomial(steps: int, power: float) -> Schedule:
+    """`linear` to a power."""
+    return lambda step: max(0.0, 1.0 - step / steps) ** power
+
+
+def named_schedule(name: ScheduleName, steps: int, cycles: int = 1, power: float = 1.0) -> Schedule:
+    """cycles: of 'cosine_with_restarts'. power: of 'polynomial'."""
+    match name:
+        case "constant":
+            return constant(steps)
+        case "linear":
+            return linear(steps)
+        case "cosine":
+            return cosine(steps)
+        case "cosine_with_restarts":
+            return cosine_with_restarts(steps, cycles)
+        case "polynomial":
+            return polynomial(steps, power)
+
+
+def after_warm_up(schedule: Schedule, warm_up: int) -> Schedule:
+    """Rises linearly to 1 over `warm_up` steps; the schedule begins then, as in kohya's and diffusers' scripts."""
+    return lambda step: (step + 1) / warm_up if step < warm_up else schedule(step - warm_up)
 
 
 def with_warm_up(schedule: Schedule, warm_up: int) -> Schedule:

@@ -23,7 +23,7 @@ from app.training.loop import ALONE, LoopSettings, run
 from app.training.measures import MEASURED, Measures
 from app.training.plan import in_steps, plan_of, rates_of
 from app.training.precision import autocast_dtype, made_ready
-from app.training.schedule import SCHEDULES, rate_at, with_warm_up
+from app.training.schedule import after_warm_up, named_schedule, rate_at
 from app.training.snapshot import Manifest, Snapshots
 from app.training.targets import NO_TARGETS, Target, Targets, make_target
 from app.training.teacher import drawn_by_teacher, lessons_of
@@ -122,7 +122,9 @@ def _learn(
 def _settings(request: TrainingRequest, target: Target, autocast: torch.dtype | None) -> LoopSettings:
     rates = rates_of(request)
     steps = rates[-1].until
-    shape = with_warm_up(SCHEDULES[request.schedule](steps), request.warm_up)
+    warm_up = min(int(request.warm_up * steps if request.warm_up < 1 else request.warm_up), steps - 1)
+    falls = named_schedule(request.schedule, steps - warm_up, request.schedule_cycles, request.schedule_power)
+    shape = after_warm_up(falls, warm_up)
     return LoopSettings(
         steps=steps,
         rate=1.0,
@@ -135,7 +137,7 @@ def _settings(request: TrainingRequest, target: Target, autocast: torch.dtype | 
         accumulation=request.accumulation,
         optimizer=request.optimizer,
         factors=target.rates(),
-        warms_up=request.warm_up > 0,
+        warms_up=warm_up > 0,
         half=autocast == torch.float16,
         patience=PATIENCE,
     )

@@ -170,24 +170,19 @@ def test_arguments_of_a_network_that_nothing_here_does_are_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "schedule", "said"),
+    ("text", "schedule"),
     [
-        ('"cosine_with_restarts"', "cosine", ()),
-        ('"cosine_with_restarts"\nlr_scheduler_num_cycles = 1', "cosine", ()),
-        (
-            '"cosine_with_restarts"\nlr_scheduler_num_cycles = 3',
-            "cosine",
-            ("lr_scheduler = cosine_with_restarts (cosine is taken)",),
-        ),
-        ('"polynomial"', "linear", ()),
-        ('"polynomial"\nlr_scheduler_power = 1.0', "linear", ()),
-        ('"polynomial"\nlr_scheduler_power = 2', "linear", ("lr_scheduler = polynomial (linear is taken)",)),
-        ('"cosine"\nlr_scheduler_num_cycles = 3\nlr_scheduler_power = 2', "cosine", ()),
+        ('"cosine_with_restarts"', ("cosine_with_restarts", 1, 1.0)),
+        ('"cosine_with_restarts"\nlr_scheduler_num_cycles = 3', ("cosine_with_restarts", 3, 1.0)),
+        ('"polynomial"', ("polynomial", 1, 1.0)),
+        ('"polynomial"\nlr_scheduler_power = 2', ("polynomial", 1, 2.0)),
+        ('"constant_with_warmup"', ("constant", 1, 1.0)),
     ],
 )
-def test_a_schedule_that_is_not_the_same_is_named(text: str, schedule: str, said: tuple[str, ...]) -> None:
-    told = imported(f"{LORA}lr_scheduler = {text}")
-    assert (told.fields["schedule"], told.left_out) == (schedule, said)
+def test_schedules_are_kohyas(text: str, schedule: tuple[str, int, float]) -> None:
+    request = asked(f"{LORA}lr_scheduler = {text}")
+    assert (request.schedule, request.schedule_cycles, request.schedule_power) == schedule
+    assert left_out(f"{LORA}lr_scheduler = {text}") == ()
 
 
 @pytest.mark.parametrize(
@@ -222,10 +217,8 @@ def test_an_optimiser_that_is_not_the_same_is_named(
 
 
 def test_a_warm_up_may_be_a_share_of_the_steps() -> None:
-    assert asked(f"{LORA}max_train_steps = 500\nlr_warmup_steps = 0.1").warm_up == 50
-    told = imported(f"{LORA}max_train_epochs = 5\nlr_warmup_steps = 0.1")
-    assert told.fields["warm_up"] == 0
-    assert told.left_out == ("lr_warmup_steps = 0.1 (a share of steps that only the pictures tell)",)
+    assert asked(f"{LORA}max_train_steps = 500\nlr_warmup_steps = 50").warm_up == 50
+    assert asked(f"{LORA}max_train_epochs = 5\nlr_warmup_steps = 0.1").warm_up == 0.1
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+import torch
+from diffusers.optimization import get_scheduler
 
 from app.schema.errors import TrainingProblem
-from app.training import SCHEDULES, rate_at, read_rates, with_warm_up
+from app.training import named_schedule, rate_at, read_rates, with_warm_up
+from app.training.schedule import after_warm_up
 
 
 @pytest.mark.parametrize(
@@ -14,19 +19,43 @@ from app.training import SCHEDULES, rate_at, read_rates, with_warm_up
         ("constant", (1.0, 1.0, 1.0, 1.0, 1.0, 1.0)),
         ("linear", (1.0, 0.75, 0.5, 0.25, 0.0, 0.0)),
         ("cosine", (1.0, 0.853553, 0.5, 0.146447, 0.0, 0.0)),
+        ("cosine_with_restarts", (1.0, 0.5, 1.0, 0.5, 0.0, 0.0)),
+        ("polynomial", (1.0, 0.5625, 0.25, 0.0625, 0.0, 0.0)),
     ],
 )
-def test_a_schedule_by_name(name: str, factors: tuple[float, ...]) -> None:
-    schedule = SCHEDULES[name](100)
+def test_a_schedule_by_name(name: Any, factors: tuple[float, ...]) -> None:
+    schedule = named_schedule(name, 100, cycles=2, power=2.0)
     assert [schedule(step) for step in (0, 25, 50, 75, 100, 130)] == pytest.approx(factors, abs=1e-6)
 
 
 def test_a_warm_up_rises_in_even_steps_and_then_leaves_the_schedule_alone() -> None:
-    schedule = with_warm_up(SCHEDULES["constant"](100), 4)
+    schedule = with_warm_up(named_schedule("constant", 100), 4)
     assert [schedule(step) for step in range(6)] == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
-    linear = SCHEDULES["linear"](10)
+    linear = named_schedule("linear", 10)
     assert [with_warm_up(linear, 2)(step) for step in (0, 1, 5)] == [0.5, 0.9, 0.5]
     assert [with_warm_up(linear, 0)(step) for step in range(11)] == [linear(step) for step in range(11)]
+
+
+@pytest.mark.parametrize(
+    ("name", "theirs"),
+    [
+        ("constant", {"name": "constant_with_warmup"}),
+        ("linear", {"name": "linear"}),
+        ("cosine", {"name": "cosine"}),
+        ("cosine_with_restarts", {"name": "cosine_with_restarts", "num_cycles": 3}),
+        ("polynomial", {"name": "polynomial", "power": 1.5}),
+    ],
+)
+def test_schedules_after_a_warm_up_are_diffusers(name: Any, theirs: dict[str, Any]) -> None:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    scheduler = get_scheduler(optimizer=optimizer, num_warmup_steps=10, num_training_steps=110, **theirs)
+    ours = after_warm_up(named_schedule(name, 100, cycles=3, power=1.5), 10)
+    for step in range(110):
+        # Its first step of a warm-up learns nothing at all.
+        wanted = (step + 1) / 10 if step < 10 else scheduler.get_last_lr()[0]
+        assert ours(step) == pytest.approx(wanted, abs=1e-6), step
+        optimizer.step()
+        scheduler.step()
 
 
 # Each row: text, steps at most, and the rate at some steps; None: the training is over (a1111-facts, section 10).

@@ -45,6 +45,8 @@ easel.train = (() => {
     unused.class_data = unused.prior || byId("prior").value !== "pictures";
     unused.class_pictures = unused.prior_weight = unused.prior || byId("prior").value === "none";
     unused.keep_parts = !byId("shuffle_captions").checked && !Number(byId("drop_parts").value);
+    unused.schedule_cycles = byId("schedule").value !== "cosine_with_restarts";
+    unused.schedule_power = byId("schedule").value !== "polynomial";
     unused.keep_copies = !Number(byId("save_every").value);
     for (const [name, off] of Object.entries(unused)) byId(name).closest("label").toggleAttribute("data-unused", off);
   }
