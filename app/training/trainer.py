@@ -13,12 +13,14 @@ from pathlib import Path
 import psutil
 import torch
 
+from app.files.hashes import sha256_of
+from app.files.model_file import Identity
 from app.files.run_folder import RunFolder, Wish
 from app.files.whole_file import write_whole
 from app.language import Tokenizer
 from app.models import LoadedModel, choose_device, is_out_of_memory, load_checkpoint, load_vae
 from app.schema.errors import ModelChanged, ModelNotFound, OutOfMemory, TrainingProblem, UnsupportedModel
-from app.schema.request import GenerationRequest
+from app.schema.request import FileIdentity, GenerationRequest
 from app.schema.training import TrainingRequest
 from app.schema.training_run import TrainingRun
 from app.training.data import read_material, word_of
@@ -131,9 +133,11 @@ def load_model(run: TrainingRun, device: torch.device | None = None) -> LoadedMo
         path = Path(file.path)
         if not path.exists():
             raise ModelNotFound(f"{path.name} is gone.", field=field, hint="Put it back and go on with the run.")
-        if path.is_file() and path.stat().st_size != file.size:
+        if path.is_file() and not _is_still(path, file):
             raise ModelChanged(
-                f"{path.name} was replaced after the training was begun.", field=field, hint="Put the old file back."
+                f"{path.name} was replaced after the training was begun.",
+                field=field,
+                hint="Put the old file back, its date too, and go on with the run; or begin a new one with this file.",
             )
     vae = None
     if run.vae is not None:
@@ -147,6 +151,14 @@ def load_model(run: TrainingRun, device: torch.device | None = None) -> LoadedMo
             raise UnsupportedModel(f"The VAE {vae.name} does not fit {run.checkpoint_name}.", field="vae")
         vae.scaling_factor = model.family.scaling_factor
     return model
+
+
+def _is_still(path: Path, file: FileIdentity) -> bool:
+    """Whether the path holds the same bytes; where only the date differs, their hash tells, if it was known."""
+    now = Identity.of(path)
+    if (now.size, now.mtime_ns) == (file.size, file.mtime_ns):
+        return True
+    return now.size == file.size and file.sha256 is not None and sha256_of(path) == file.sha256
 
 
 def with_class_pictures(

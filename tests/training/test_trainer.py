@@ -1,21 +1,25 @@
-"""The trainer: pictures of ordinary ones are drawn where they are missing, and only those."""
+"""The trainer: pictures of ordinary ones are drawn where they are missing, and the checkpoint is the one begun with."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
 
+from app.files.hashes import sha256_of
+from app.files.model_file import Identity
 from app.files.run_folder import RunFolder, Wish
 from app.models import LoadedModel
-from app.schema.errors import OutOfMemory, TrainingProblem
+from app.schema.errors import ModelChanged, OutOfMemory, TrainingProblem
 from app.schema.request import FileIdentity
 from app.schema.training_run import TrainingRun
 from app.training import read_material
-from app.training.trainer import train_run, with_class_pictures
-from tests.training.making import asked, draw_pictures, tiny
+from app.training.trainer import load_model, train_run, with_class_pictures
+from tests.models.checkpoints import write_tiny_checkpoint
+from tests.training.making import SMALL, asked, draw_pictures, tiny
 
 
 @pytest.fixture(scope="module")
@@ -88,3 +92,28 @@ def test_a_device_that_is_too_small_is_told_of_in_words(
     with pytest.raises(OutOfMemory, match=r"Tried to allocate 2\.00 GiB\. Take a smaller batch") as caught:
         train_run(run, RunFolder(tmp_path / "run"), go, go)  # type: ignore[arg-type]
     assert caught.value.field == "batch_size"
+
+
+def run_of(checkpoint: Path, sha256: str | None = None, **fields: object) -> TrainingRun:
+    identity = Identity.of(checkpoint)
+    file = FileIdentity(path=str(checkpoint), size=identity.size, mtime_ns=identity.mtime_ns, sha256=sha256)
+    request = asked(checkpoint.parent, "lora")
+    return TrainingRun(
+        id="one", created=5.0, request=request, checkpoint=file, checkpoint_name="SD1", destination="x", **fields
+    )
+
+
+def test_a_checkpoint_of_the_same_size_and_another_content_is_refused(tmp_path: Path) -> None:
+    checkpoint = write_tiny_checkpoint(tmp_path / "SD1.safetensors", **SMALL["SD1"])
+    known, unknown = run_of(checkpoint, sha256_of(checkpoint)), run_of(checkpoint)
+    assert load_model(unknown).file == Identity.of(checkpoint)
+    os.utime(checkpoint, ns=(1, 1))
+    assert load_model(known).file == Identity.of(checkpoint)  # touched, or copied over: the hash tells
+    with pytest.raises(ModelChanged, match="or begin a new one with this file") as caught:
+        load_model(unknown)
+    assert caught.value.field == "checkpoint"
+    content = checkpoint.read_bytes()
+    checkpoint.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    for run in (known, unknown):
+        with pytest.raises(ModelChanged, match=r"SD1\.safetensors was replaced"):
+            load_model(run)
