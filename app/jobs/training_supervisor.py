@@ -19,7 +19,7 @@ from app.jobs.training import Training
 from app.jobs.training_meter import TrainingMeter
 from app.jobs.training_process import StartChild, TrainingProcess
 from app.jobs.training_store import TrainingStore
-from app.schema.errors import Quarantined, UnexpectedFailure
+from app.schema.errors import Quarantined, TrainingProblem, UnexpectedFailure
 from app.schema.events import Failed, Finished, Notice, SampleReady, TrainingMade
 
 logger = logging.getLogger(__name__)
@@ -63,6 +63,7 @@ class TrainingSupervisor:
         self._id = ""
         self._meter = TrainingMeter("", 0)
         self._lent = False
+        self._begun_to_stop = False
         self._cancelled_at: float | None = None
         self._samples: set[str] = set()
         self._made = False
@@ -136,13 +137,14 @@ class TrainingSupervisor:
         self._meter = TrainingMeter(training.id, training.run.request.steps)
         self._samples = {sample.name for sample in training.samples}
         self._made = training.made is not None
-        self._lent = False
+        self._lent = self._begun_to_stop = False
         self._cancelled_at = None
         self._lease.take()
 
     def _start(self, training: Training) -> None:
         assert self._current is not None
-        self._current.wish("stop" if training.wish == "stop" else "go")
+        self._begun_to_stop = training.wish == "stop"
+        self._current.wish("stop" if self._begun_to_stop else "go")
         self._tell(self._meter.phase("Starting"))
         try:
             self._current.start(self._start_child)
@@ -180,6 +182,9 @@ class TrainingSupervisor:
             self._failed(training, text)
         elif training.wish == "pause":
             self._rest(training, "paused")
+        elif ending is not None and training.wish == "stop" and self._begun_to_stop:
+            problem = TrainingProblem("It was stopped, and its process ended without a file.", hint="It can go on.")
+            self._end(Failed(job=training.id, code=problem.code, message=str(problem)))
         elif ending is not None:
             self._rest(training, "queued")
         else:

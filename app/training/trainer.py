@@ -59,7 +59,7 @@ def train_run(
     with together.first():
         ready = with_class_pictures(request, model, folder, tell, wished)
     if ready is None:
-        return None
+        return _ended_early(request, model, folder, targets) if wished() == "stop" else None
     request = ready
     recorder = _Recorder(tell, model.device)
     board = TensorBoardLog(folder.tensorboard) if request.tensorboard and not together.rank else None
@@ -164,7 +164,7 @@ def _is_still(path: Path, file: FileIdentity) -> bool:
 def with_class_pictures(
     request: TrainingRequest, model: LoadedModel, folder: RunFolder, tell: Tell, wished: Wished
 ) -> TrainingRequest | None:
-    """The request with its pictures of ordinary ones drawn where they were missing; None where it was to pause."""
+    """The request with its pictures of ordinary ones drawn where they were missing; None where it was to end first."""
     if request.prior_used != "pictures":
         return request
     place = Path(request.class_data).expanduser() if request.class_data else folder.path / "class"

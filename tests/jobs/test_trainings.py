@@ -100,6 +100,25 @@ def test_a_paused_training_frees_its_place_and_goes_on_when_it_is_told_to(place:
     assert stopped.made is not None
 
 
+def test_a_training_that_rests_although_it_was_stopped_is_ended_and_not_begun_again_and_again(
+    place: TrainingPlace,
+) -> None:
+    id = place.begun(comment="rests").id
+    place.trainings.ask(id, "stop")
+    training = place.over(id)
+    assert training.error is not None
+    assert (training.state, len(place.lives)) == ("failed", 2)
+    assert "ended without a file" in training.error.message
+
+
+def test_a_training_that_is_told_to_rest_and_then_to_stop_makes_its_file(place: TrainingPlace) -> None:
+    id = place.begun().id
+    place.trainings.ask(id, "pause")
+    place.trainings.ask(id, "stop")
+    training = place.over(id)
+    assert (training.state, training.made is not None) == ("done", True)
+
+
 def test_a_cancelled_training_ends_without_a_file_and_can_be_forgotten(place: TrainingPlace) -> None:
     id = place.begun().id
     waiting = place.trainings.submit(place.request(name="waiting"), "local").id

@@ -51,7 +51,7 @@ def train(run: TrainingRun, folder: RunFolder, tell: Callable[..., None], wished
         wish = wished()
         if step % EVERY == 0 or wish != "go" or step == request.steps:
             write_whole(state, json.dumps([step, chain]).encode())
-        if wish == "pause":
+        if wish == "pause" or (wish == "stop" and request.comment == "rests"):
             return None
         if wish == "stop":
             break

@@ -95,11 +95,12 @@ def test_a_device_that_is_too_small_is_told_of_in_words(
 
 
 def run_of(checkpoint: Path, sha256: str | None = None, **fields: object) -> TrainingRun:
+    """fields: of the request."""
     identity = Identity.of(checkpoint)
     file = FileIdentity(path=str(checkpoint), size=identity.size, mtime_ns=identity.mtime_ns, sha256=sha256)
-    request = asked(checkpoint.parent, "lora")
+    request = asked(checkpoint.parent / "data", "lora", **fields)
     return TrainingRun(
-        id="one", created=5.0, request=request, checkpoint=file, checkpoint_name="SD1", destination="x", **fields
+        id="one", created=5.0, request=request, checkpoint=file, checkpoint_name="SD1", destination="x", device="cpu"
     )
 
 
@@ -117,3 +118,26 @@ def test_a_checkpoint_of_the_same_size_and_another_content_is_refused(tmp_path: 
     for run in (known, unknown):
         with pytest.raises(ModelChanged, match=r"SD1\.safetensors was replaced"):
             load_model(run)
+
+
+@pytest.mark.parametrize(
+    ("prior", "phase"),
+    [
+        ("pictures", "Drawing pictures of ordinary ones: 1 of 2"),
+        ("none", "Reading the pictures: 1 of 2"),
+        ("prediction", "Reading the pictures: 2 of 4"),  # the first that the untouched model draws comes next
+    ],
+)
+def test_a_run_that_is_stopped_before_its_first_step_ends_in_words(prior: str, phase: str, tmp_path: Path) -> None:
+    checkpoint = write_tiny_checkpoint(tmp_path / "SD1.safetensors", **SMALL["SD1"])
+    draw_pictures(tmp_path / "data", 2)
+    folder = RunFolder(tmp_path / "run")
+    folder.create(run := run_of(checkpoint, prior=prior))
+    phases: list[str] = []
+
+    def tell(kind: str, **values: object) -> None:
+        phases.append(str(values.get("text")))
+
+    with pytest.raises(TrainingProblem, match="stopped before its first step, so there is nothing to keep"):
+        train_run(run, folder, tell, lambda: "stop" if phase in phases else "go")
+    assert phase in phases
