@@ -40,13 +40,22 @@ class Step(BaseModel):
     step: Annotated[int | None, Field(ge=1)] = None
 
 
+class Going(BaseModel):
+    """How a training goes on: at another learning rate, or at its own for null."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    learning_rate: str | None = None
+
+
 def training_router(trainings: Trainings, heartbeat: float = HEARTBEAT) -> APIRouter:
     """The routes; a caller meets only their own trainings."""
     router = APIRouter(prefix="/api/training", tags=["training"], dependencies=[Depends(administrator)])
 
     @router.post("", status_code=202, openapi_extra=_REQUEST_BODY)
     def submit(caller: TheCaller, body: Fields, resume: bool = False) -> JSONResponse:
-        """Looks at the data and stores a training. resume: an unfinished one of the same request goes on instead."""
+        """Looks at the data and stores a training. resume: an unfinished or failed one of the same request goes on
+        instead, a failed one also at another learning rate."""
         request = parse_training(body)
         submitted = (trainings.submit_or_resume if resume else trainings.submit)(request, caller.owner)
         return JSONResponse(training_answer(submitted), 202, {"Location": f"/api/training/{submitted.id}"})
@@ -112,9 +121,9 @@ def training_router(trainings: Trainings, heartbeat: float = HEARTBEAT) -> APIRo
         return training_answer(trainings.ask(id, "pause", caller.scope))
 
     @router.post("/{id}/resume")
-    def resume(id: str, caller: TheCaller) -> dict[str, Any]:
-        """It goes on where it was, to the bit."""
-        return training_answer(trainings.ask(id, "go", caller.scope))
+    def resume(id: str, caller: TheCaller, body: Going | None = None) -> dict[str, Any]:
+        """It goes on where it was, to the bit, or where its newest snapshot is if it had failed."""
+        return training_answer(trainings.go_on(id, body.learning_rate if body else None, caller.scope))
 
     @router.post("/{id}/stop")
     def stop(id: str, caller: TheCaller) -> dict[str, Any]:

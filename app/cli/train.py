@@ -41,7 +41,7 @@ class Trains(Protocol):
     """What `train` asks of a server or of this process."""
 
     def submit(self, request: TrainingRequest) -> str:
-        """Begins a training, or goes on with the unfinished one of the same request; its id."""
+        """Begins a training, or goes on with the unfinished or failed one of the same request; its id."""
         ...
 
     def events(self, id: str) -> Iterator[Event]:
@@ -148,7 +148,9 @@ def follow(events: Iterator[Event], request: TrainingRequest) -> int:
             elif isinstance(event, TrainingMade):
                 made = event.path
             elif isinstance(event, Failed):
-                raise EaselError(event.message, field=event.field)
+                hint = "The same command goes on"
+                hint += ", also with another --learning-rate." if event.field == "learning_rate" else "."
+                raise EaselError(event.message, field=event.field, hint=hint)
             elif isinstance(event, Finished):
                 break
     if made:

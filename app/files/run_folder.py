@@ -105,7 +105,11 @@ class RunFolder:
         except OSError as error:
             raise cannot_write(self.path, error) from error
         if not self._run.exists():
-            write_whole(self._run, run.model_dump_json(indent=1).encode())
+            write_whole(self._run, _written(run))
+
+    def change(self, run: TrainingRun) -> None:
+        """From its next start on, this is to be done. Raises DiskFull or CannotWrite, and then all is as it was."""
+        write_whole(self._run, _written(run))
 
     def run(self) -> TrainingRun:
         """What is to be done. Raises TrainingProblem for a folder that is none, NewerVersion."""
@@ -172,6 +176,10 @@ class RunFolder:
     @property
     def _lock(self) -> Path:
         return self.path / "lock"
+
+
+def _written(run: TrainingRun) -> bytes:
+    return run.model_dump_json(indent=1).encode()
 
 
 class RunLock:

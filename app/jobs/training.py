@@ -16,7 +16,7 @@ TrainingWish = Literal["go", "pause", "stop", "cancel"]
 class Training:
     """folder: of the run, relative to the data folder, forward slashes. times: seconds since 1970 (UTC).
 
-    made: what came out. error: how it failed.
+    started: when it was first begun, or begun again after it had failed. made: what came out. error: how it failed.
     """
 
     id: str

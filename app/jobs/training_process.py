@@ -30,10 +30,12 @@ StartChild = Callable[[RunFolder], Child]
 
 
 class TrainingProcess:
-    """Follows one run from the beginning of its log."""
+    """Follows one run from the beginning of its log. since: when it was begun, in seconds since 1970; endings that were
+    told before are of earlier beginnings."""
 
-    def __init__(self, folder: RunFolder) -> None:
+    def __init__(self, folder: RunFolder, since: float = 0.0) -> None:
         self.folder = folder
+        self._since = since
         self.ending: Entry | None = None
         self._child: Child | None = None
         self._read = 0
@@ -57,7 +59,7 @@ class TrainingProcess:
         for entry in entries:
             if entry["kind"] == "begun":
                 self.ending = None
-            elif entry["kind"] in ENDINGS:
+            elif entry["kind"] in ENDINGS and entry["at"] >= self._since:
                 self.ending = entry
         return entries
 

@@ -15,11 +15,11 @@ from typing import Annotated
 from pydantic import Field, TypeAdapter
 
 from app.jobs.bus import Told
-from app.jobs.change import Announce, Changes
+from app.jobs.change import Announce, Change, Changes
 from app.jobs.database import Database
 from app.jobs.training import Training, TrainingWish
 from app.schema.errors import TrainingNotFound
-from app.schema.events import Failed, Finished, Queued, SampleReady, Started, StateEvent, TrainingMade
+from app.schema.events import Failed, Finished, Notice, Queued, SampleReady, Started, StateEvent, TrainingMade
 from app.schema.training_run import RUN_VERSION, TrainingRun, TrainingState
 
 _STATE_EVENT: TypeAdapter[StateEvent] = TypeAdapter(Annotated[StateEvent, Field(discriminator="kind")])
@@ -44,7 +44,7 @@ class TrainingStore:
     def add(self, owner: str, run: TrainingRun, folder: str) -> Training:
         """Stores a new training in state queued; on the disk when this returns. Raises DiskFull or CannotWrite."""
         with self._change() as change:
-            waiting = change.row("SELECT count(*) FROM trainings WHERE state IN ('queued', 'running')")
+            waiting = _waiting(change)
             change.run(
                 "INSERT INTO trainings (id, owner, state, version, document, folder, submitted) "
                 "VALUES (?, ?, 'queued', ?, ?, ?, ?)",
@@ -55,7 +55,7 @@ class TrainingStore:
                 folder,
                 run.created,
             )
-            change.tell(Queued(job=run.id, position=waiting[0] if waiting else 0))
+            change.tell(Queued(job=run.id, position=waiting))
         return self.get(run.id)
 
     def get(self, id: str) -> Training:
@@ -108,7 +108,8 @@ class TrainingStore:
             change.run("UPDATE trainings SET state = ? WHERE id = ? AND state = 'running'", state, id)
 
     def ask(self, id: str, wish: TrainingWish) -> Training:
-        """Remembers what is wanted. One that is not running obeys at once: it queues, rests, or ends."""
+        """Remembers what is wanted. One that is not running obeys at once: it queues, rests, or ends; to one that has
+        failed only 'go' means something."""
         with self._change() as change:
             row = change.row("SELECT state FROM trainings WHERE id = ?", id)
             if row is None:
@@ -123,9 +124,21 @@ class TrainingStore:
                 change.run("UPDATE trainings SET state = 'paused' WHERE id = ? AND state = 'queued'", id)
             elif wish in ("go", "stop"):
                 change.run("UPDATE trainings SET state = 'queued' WHERE id = ? AND state = 'paused'", id)
+            if wish == "go" and row["state"] == "failed":
+                _queue_again(change, id)
         if wish == "cancel" and row["state"] in ("queued", "paused"):
             self.end(id, Finished(job=id, state="cancelled", seconds=0.0))
         return self.get(id)
+
+    def set_run(self, id: str, run: TrainingRun) -> bool:
+        """Another run in the place of one that rests or has failed; False for one in any other state."""
+        with self._change() as change:
+            changed = change.run(
+                "UPDATE trainings SET document = ? WHERE id = ? AND state IN ('paused', 'failed')",
+                run.model_dump_json(),
+                id,
+            )
+        return changed > 0
 
     def tell(self, event: StateEvent) -> None:
         """Stores and tells an event."""
@@ -180,3 +193,26 @@ class TrainingStore:
             next((event for event in events if isinstance(event, Failed)), None),
             tuple(event for event in events if isinstance(event, SampleReady)),
         )
+
+
+def _waiting(change: Change) -> int:
+    """How many are before one that is queued now."""
+    row = change.row("SELECT count(*) FROM trainings WHERE state IN ('queued', 'running')")
+    return int(row[0]) if row is not None else 0
+
+
+def _queue_again(change: Change, id: str) -> None:
+    """From failed to queued. The failure becomes a notice in its place: whoever watches from now on must not take it
+    for the end."""
+    failed = change.row("SELECT id, event FROM events WHERE job = ? AND kind = 'failed' ORDER BY id DESC", id)
+    if failed is not None:
+        text = f"It failed, and was told to go on: {Failed.model_validate_json(failed['event']).message}"
+        notice = Notice(job=id, code="went_on", text=text)
+        change.run(
+            "UPDATE events SET kind = ?, event = ? WHERE id = ?", notice.kind, notice.model_dump_json(), failed["id"]
+        )
+    waiting = _waiting(change)
+    change.run(
+        "UPDATE trainings SET state = 'queued', wish = 'go', started = NULL, ended = NULL, deaths = 0 WHERE id = ?", id
+    )
+    change.tell(Queued(job=id, position=waiting))

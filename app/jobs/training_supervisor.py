@@ -132,7 +132,7 @@ class TrainingSupervisor:
         """Follows a run from its log's beginning; what its watchers know already is not told again."""
         folder = RunFolder(self._data / training.folder)
         folder.create(training.run)
-        self._current = TrainingProcess(folder)
+        self._current = TrainingProcess(folder, training.started or 0.0)
         self._id = training.id
         self._meter = TrainingMeter(training.id, training.run.request.steps)
         self._samples = {sample.name for sample in training.samples}
@@ -145,6 +145,8 @@ class TrainingSupervisor:
         assert self._current is not None
         self._begun_to_stop = training.wish == "stop"
         self._current.wish("stop" if self._begun_to_stop else "go")
+        for entry in self._current.news():  # so that how an earlier process ended is not taken for this one's end
+            self._hear(entry)
         self._tell(self._meter.phase("Starting"))
         try:
             self._current.start(self._start_child)

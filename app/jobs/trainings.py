@@ -28,7 +28,7 @@ from app.jobs.training_store import TrainingStore
 from app.jobs.training_supervisor import TrainingSupervisor
 from app.jobs.watch import AsyncWatch, Watch
 from app.schema.errors import PictureNotFound, TrainingNotFound, TrainingProblem
-from app.schema.events import TrainingProgress
+from app.schema.events import Notice, TrainingProgress
 from app.schema.problems import first_problem
 from app.schema.training import TrainingRequest
 from app.schema.training_run import PictureFacts, PlanFacts, TrainingRun
@@ -47,7 +47,7 @@ _NAME = re.compile(r"[^\x00-\x1f/\\:*?\"<>|.\s][^\x00-\x1f/\\:*?\"<>|]{0,99}")
 
 
 class Planner(Protocol):
-    """What is known of a training before it starts. Both raise TrainingProblem naming the field at fault."""
+    """What is known of a training before it starts. All raise TrainingProblem naming the field at fault."""
 
     def plan(self, run: TrainingRun) -> PlanFacts:
         """Reads the data and the checkpoint's shapes. Raises also DiskFull, and what the checkpoint's loader raises."""
@@ -55,6 +55,10 @@ class Planner(Protocol):
 
     def pictures(self, request: TrainingRequest) -> list[PictureFacts]:
         """The pictures of the request's data folder as they would be used."""
+        ...
+
+    def check_rate(self, request: TrainingRequest) -> None:
+        """Whether the learning rate can be read and fits the number of steps."""
         ...
 
 
@@ -165,16 +169,19 @@ class Trainings:
         return training
 
     def submit_or_resume(self, request: TrainingRequest, owner: str) -> Training:
-        """The unfinished training of the same request goes on, where there is one; else a new one."""
+        """The unfinished or failed training of the same request goes on, where there is one, else a failed one of the
+        same but for the learning rate, at the new one; else a new training is begun."""
         request = self._located(request)
-        for training in self._store.in_state(("queued", "running", "paused")):
-            if training.run.untrained:
-                continue
-            own = {"checkpoint": request.checkpoint, "session": request.session, "created": request.created}
-            asked = training.run.request.model_copy(update=own)
-            same_file = not request.checkpoint or training.run.request.checkpoint.startswith(request.checkpoint)
-            if training.owner == owner and same_file and asked == request:
-                return self.ask(training.id, "go")
+        unfinished = self._store.in_state(("queued", "running", "paused"))
+        failed = [one for one in self._store.in_state(("failed",)) if (self._folders.data / one.folder).is_dir()]
+        own = [one for one in (*unfinished, *reversed(failed)) if one.owner == owner and not one.run.untrained]
+        same = next((one for one in own if _asks_the_same(one.run.request, request)), None)
+        if same is not None:
+            return self.go_on(same.id)
+        rate = {"learning_rate": request.learning_rate}
+        for training in own:
+            if training.state == "failed" and _asks_the_same(training.run.request.model_copy(update=rate), request):
+                return self.go_on(training.id, request.learning_rate)
         return self.submit(request, owner)
 
     def get(self, id: str, owner: str | None = None) -> Training:
@@ -190,8 +197,45 @@ class Trainings:
 
     def ask(self, id: str, wish: TrainingWish, owner: str | None = None) -> Training:
         """What is wanted of a training from its next step on: 'go', 'pause', 'stop', 'cancel'; one that is over stays
-        as it is."""
+        as it is, but see `go_on`."""
+        if wish == "go":
+            return self.go_on(id, owner=owner)
         self.get(id, owner)
+        return self._asked(id, wish)
+
+    def go_on(self, id: str, learning_rate: str | None = None, owner: str | None = None) -> Training:
+        """One that rests or has failed goes on from its newest snapshot; one that is done or cancelled stays as it is.
+
+        learning_rate: from now on. Raises TrainingProblem for one that cannot be read or that comes while the training
+        runs or after its end, and for a failed training without its run folder; DiskFull, CannotWrite.
+        """
+        training = self.get(id, owner)
+        if training.state == "failed" and not (self._folders.data / training.folder).is_dir():
+            raise TrainingProblem(
+                f"The folder {training.folder} of this training is gone, so it cannot go on.", hint="Begin a new one."
+            )
+        if learning_rate is not None and learning_rate != training.run.request.learning_rate:
+            self._change_rate(training, learning_rate)
+        return self._asked(id, "go")
+
+    def _change_rate(self, training: Training, learning_rate: str) -> None:
+        before = training.run.request
+        request = before.model_copy(update={"learning_rate": learning_rate})
+        self._planner.check_rate(request)
+        run = training.run.model_copy(update={"request": request})
+        resting = training.state in ("paused", "failed")
+        if resting:
+            self.run_folder(training.id).change(run)
+        if not resting or not self._store.set_run(training.id, run):
+            raise TrainingProblem(
+                "Only a training that rests or has failed takes another learning rate.",
+                field="learning_rate",
+                hint="Pause it first.",
+            )
+        text = f"It goes on with the learning rate {learning_rate} instead of {before.learning_rate}."
+        self._store.tell(Notice(job=training.id, code="learning_rate", text=text))
+
+    def _asked(self, id: str, wish: TrainingWish) -> Training:
         training = self._store.ask(id, wish)
         latest = self._bus.latest_training(id)
         if latest is not None and training.state in ("queued", "paused") and latest.state != training.state:
@@ -262,6 +306,12 @@ class Trainings:
         named = {field: getattr(request, field) for field in ("data", "class_data", "template")}
         whole = {field: str(self._folders.data / Path(text).expanduser()) for field, text in named.items() if text}
         return request.model_copy(update=whole)
+
+
+def _asks_the_same(asked: TrainingRequest, request: TrainingRequest) -> bool:
+    """Whether a stored request is this one; the checkpoint may be named in part, and dates and ids are its own."""
+    own = {"checkpoint": asked.checkpoint, "session": asked.session, "created": asked.created}
+    return asked.checkpoint.startswith(request.checkpoint) and request.model_copy(update=own) == asked
 
 
 def check_settings(entry: TargetEntry, request: TrainingRequest) -> None:

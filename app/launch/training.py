@@ -92,6 +92,14 @@ class TrainingPlanner:
             )
         return sorted(found, key=lambda one: one.name)
 
+    def check_rate(self, request: TrainingRequest) -> None:
+        """Counts the pictures, since epochs say how many steps there are."""
+        # Late on purpose, as above.
+        from app.training.data import read_material  # noqa: PLC0415
+        from app.training.plan import in_steps, rates_of  # noqa: PLC0415
+
+        rates_of(in_steps(request, read_material(request)))
+
 
 @dataclass(frozen=True)
 class DeviceSharing:

@@ -128,6 +128,26 @@ def test_a_training_is_paused_goes_on_is_stopped_and_cancelled(
     assert over(client, other)["state"] == "cancelled"
 
 
+def test_a_failed_training_goes_on_over_http_and_its_events_with_it(
+    site: TrainingSite, client: TestClient, data: Path
+) -> None:
+    wanted = asked(data, comment="too fast", learning_rate="1e-3", sample_every=0)
+    id = client.post("/api/training", json=wanted).json()["id"]
+    failed = over(client, id)
+    assert (failed["state"], failed["error"]["field"]) == ("failed", "learning_rate")  # type: ignore[index]
+    for rate, status in (("quick", 422), (3, 422)):
+        answer = client.post(f"/api/training/{id}/resume", json={"learning_rate": rate})
+        assert (answer.status_code, answer.json()["error"]["field"]) == (status, "learning_rate"), answer.text
+    going = client.post(f"/api/training/{id}/resume", json={"learning_rate": "5e-5"}).json()
+    assert (going["state"] in ("queued", "running"), going["error"]) == (True, None)
+    assert going["request"]["learning_rate"] == "5e-5"
+    with client.stream("GET", f"/api/training/{id}/events") as stream:
+        events = [json.loads(line[5:]) for line in stream.iter_lines() if line.startswith("data:")]
+    told = [event["kind"] for event in events if event["kind"] != "training"]
+    assert told == ["queued", "started", "notice", "notice", "queued", "started", "made", "finished"]
+    assert client.post(f"/api/training/{id}/resume").json()["state"] == "done"
+
+
 def test_a_plan_says_what_a_training_would_do_and_a_wrong_one_at_which_field(
     site: TrainingSite, client: TestClient, data: Path, tmp_path: Path
 ) -> None:

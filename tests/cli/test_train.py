@@ -119,6 +119,25 @@ def test_ctrl_c_rests_with_a_snapshot_and_the_same_command_goes_on(
     assert [entry["step"] for entry in begun] == [0, rested_at]
 
 
+def test_a_failed_run_goes_on_by_the_same_command_also_at_a_lower_learning_rate(
+    easel: Typed, places: Places, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    some_pictures(tmp_path / "pictures")
+    path = toml(tmp_path, comment="too fast", learning_rate="1e-3")
+    for step in (0, 7):
+        assert easel("train", str(path)) == 1
+        told = capsys.readouterr().err
+        assert "The loss of step 10 is nan. Take a lower one." in told
+        assert "The same command goes on, also with another --learning-rate." in told
+        (log,) = (places.folders.data / "training").glob("*/log.jsonl")
+        assert [entry["step"] for entry in read_log(log)[0] if entry["kind"] == "prepared"][-1] == step
+    assert easel("train", str(path), "--learning-rate", "5e-5") == 0
+    told = capsys.readouterr()
+    assert "It goes on with the learning rate 5e-5 instead of 1e-3." in told.err
+    assert told.out.strip() == str(places.folders.loras[0] / "mine.safetensors")
+    assert list((places.folders.data / "training").glob("*/log.jsonl")) == [log]
+
+
 def test_kohyas_keys_become_a_request() -> None:
     values = tomllib.loads(KOHYA)
     assert is_kohya(values)

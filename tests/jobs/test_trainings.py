@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from app.entries import TargetEntry
 from app.jobs import DeviceLease
 from app.schema.errors import PictureNotFound, TrainingNotFound, TrainingProblem
+from app.schema.events import Notice
 from tests.jobs.training_place import TrainingPlace
 from tests.training.lives import Life
 
@@ -82,6 +84,84 @@ def test_a_failure_is_told_with_its_field(place: TrainingPlace) -> None:
     training = place.over(place.trainings.submit(place.request(comment="breaks"), "local").id)
     assert training.error is not None
     assert (training.state, training.error.field) == ("failed", "data")
+
+
+def test_a_failed_training_is_told_to_go_on_and_its_failure_is_no_end_any_more(place: TrainingPlace) -> None:
+    id = place.trainings.submit(place.request(comment="breaks"), "local").id
+    failed = place.over(id)
+    assert kinds(place, id) == ["queued", "started", "failed"]
+    (place.trainings.run_folder(id).path / "mended").touch()
+    again = place.trainings.ask(id, "go")
+    assert (again.over, again.wish, again.error, again.ended, again.started) == (False, "go", None, None, None)
+    with place.trainings.watch(id) as watch:
+        told = [one for news in iter(lambda: watch.take(60), []) for one in news]
+    seen = [one.event for one in told if one.id is not None]
+    assert [event.kind for event in seen] == [
+        "queued", "started", "notice", "queued", "started", "sample", "sample", "sample", "made", "finished",
+    ]  # fmt: skip
+    assert isinstance(seen[2], Notice)
+    assert seen[2].text == "It failed, and was told to go on: The data are wrong."
+    done = place.trainings.get(id)
+    assert (done.state, done.error) == ("done", None)
+    assert (failed.started or 0) < (done.started or 0)
+    assert len(place.lives) == 2
+
+
+def test_a_failed_training_goes_on_from_its_snapshot_at_a_lower_learning_rate(place: TrainingPlace) -> None:
+    id = place.trainings.submit(place.request(comment="too fast", learning_rate="1e-3"), "local").id
+    failed = place.over(id)
+    assert failed.error is not None
+    assert (failed.state, failed.error.field) == ("failed", "learning_rate")
+    with pytest.raises(TrainingProblem, match="cannot be read") as caught:
+        place.trainings.go_on(id, "quick")
+    assert caught.value.field == "learning_rate"
+    assert place.state(id) == "failed"
+    place.trainings.go_on(id, "5e-5")
+    done = place.over(id)
+    assert (done.state, done.run.request.learning_rate) == ("done", "5e-5")
+    folder = place.trainings.run_folder(id)
+    assert folder.run() == done.run
+    assert [entry["step"] for entry in place.trainings.log(id) if entry["kind"] == "prepared"] == [0, 7]
+    notices = [told.event.text for told in place.trainings.stored_events(id) if isinstance(told.event, Notice)]
+    assert notices[-1] == "It goes on with the learning rate 5e-5 instead of 1e-3."
+    with pytest.raises(TrainingProblem, match="Only a training that rests or has failed"):
+        place.trainings.go_on(id, "1e-5")
+    assert folder.run() == done.run
+    assert place.trainings.go_on(id).state == "done"
+
+
+def test_a_failed_training_without_its_folder_cannot_go_on(place: TrainingPlace) -> None:
+    id = place.trainings.submit(place.request(comment="breaks"), "local").id
+    place.over(id)
+    shutil.rmtree(place.trainings.run_folder(id).path)
+    with pytest.raises(TrainingProblem, match="is gone, so it cannot go on"):
+        place.trainings.ask(id, "go")
+    assert place.state(id) == "failed"
+    assert place.trainings.submit_or_resume(place.request(), "local").id != id
+
+
+def test_a_process_that_cannot_even_begin_is_not_taken_for_how_the_one_before_it_ended(place: TrainingPlace) -> None:
+    id = place.begun().id
+    place.trainings.ask(id, "pause")
+    place.until(id, lambda: place.state(id) == "paused")
+    (place.trainings.run_folder(id).path / "run.json").unlink()
+    (place.trainings.run_folder(id).path / "run.json").mkdir()
+    place.trainings.ask(id, "go")
+    training = place.over(id)
+    assert training.error is not None
+    assert (training.error.code, len(place.lives)) == ("quarantined", 4)
+
+
+def test_a_server_that_ends_while_a_failed_training_begins_again_does_not_find_it_failed(place: TrainingPlace) -> None:
+    id = place.trainings.submit(place.request(comment="breaks"), "local").id
+    place.over(id)
+    place.supervisor.close()
+    (place.trainings.run_folder(id).path / "mended").touch()
+    place.trainings.ask(id, "go")
+    assert place.store.begin(id)  # and the process has written nothing yet
+    place.leave()
+    place.build()
+    assert place.over(id).state == "done"
 
 
 def test_a_paused_training_frees_its_place_and_goes_on_when_it_is_told_to(place: TrainingPlace) -> None:
@@ -177,6 +257,18 @@ def test_the_same_request_goes_on_with_what_is_unfinished(place: TrainingPlace) 
     place.until(first.id, lambda: place.state(first.id) == "running")
     other = place.trainings.submit_or_resume(request.model_copy(update={"name": "new"}), "local")
     assert other.id != first.id
+
+
+def test_the_same_request_goes_on_with_what_has_failed_also_at_another_learning_rate(place: TrainingPlace) -> None:
+    fast = place.request(comment="too fast", learning_rate="1e-3")
+    id = place.trainings.submit(fast, "local").id
+    place.over(id)
+    assert place.trainings.submit_or_resume(fast, "local").id == id
+    assert place.over(id).state == "failed"
+    assert place.trainings.submit_or_resume(fast.model_copy(update={"learning_rate": "1e-5"}), "local").id == id
+    assert place.over(id).state == "done"
+    (place.folders.loras[0] / "thing.safetensors").unlink()
+    assert place.trainings.submit_or_resume(fast, "local").id != id
 
 
 def test_others_trainings_and_files_outside_the_samples_are_not_there(place: TrainingPlace) -> None:

@@ -35,6 +35,12 @@ class FakePlanner:
             remarks=("Captions are short.",),
         )
 
+    def check_rate(self, request: TrainingRequest) -> None:
+        try:
+            float(request.learning_rate)
+        except ValueError:
+            raise TrainingProblem("The learning rate cannot be read.", field="learning_rate") from None
+
     def pictures(self, request: TrainingRequest) -> list[PictureFacts]:
         folder = Path(request.data)
         found = sorted(folder.glob("*.png"))

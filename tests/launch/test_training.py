@@ -110,6 +110,15 @@ def test_a_rate_that_is_no_number_is_told_before(checkpoint: Path, tmp_path: Pat
         assert caught.value.field == "learning_rate"
 
 
+def test_a_rate_for_going_on_is_measured_by_the_steps_that_epochs_make(checkpoint: Path, tmp_path: Path) -> None:
+    planner = TrainingPlanner(Folders.of(data_dir=tmp_path))
+    run = run_of(checkpoint, draw_pictures(tmp_path / "data", 4), epochs=10, steps=6, learning_rate="1e-3:15, 1e-4")
+    planner.check_rate(run.request)
+    with pytest.raises(TrainingProblem, match="do not rise") as caught:
+        planner.check_rate(run.request.model_copy(update={"learning_rate": "1e-3:15, 1e-4:9"}))
+    assert caught.value.field == "learning_rate"
+
+
 def test_checkpoints_that_cannot_be_trained_are_told_before(tmp_path: Path) -> None:
     planner = TrainingPlanner(Folders.of(data_dir=tmp_path))
     data = draw_pictures(tmp_path / "data", 1)

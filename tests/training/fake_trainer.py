@@ -30,13 +30,15 @@ def train(run: TrainingRun, folder: RunFolder, tell: Callable[..., None], wished
     state = folder.snapshots / "state.json"
     step, chain = json.loads(state.read_text()) if state.exists() else (0, "begin")
     request = run.request
-    if request.comment == "breaks":
+    if request.comment == "breaks" and not (folder.path / "mended").exists():
         raise TrainingProblem("The data are wrong.", field="data")
     if request.comment == "dies":
         os._exit(9)
     tell("prepared", step=step, steps=request.steps, text="4 pictures in 1 size")
     while step < (0 if run.untrained else request.steps):
         step += 1
+        if request.comment == "too fast" and step == 10 and float(request.learning_rate) > 1e-4:
+            raise TrainingProblem("The loss of step 10 is nan.", field="learning_rate", hint="Take a lower one.")
         chain = hashlib.sha256(f"{chain}{step}".encode()).hexdigest()
         time.sleep(PAUSE)
         tell("step", step=step, epoch=1, loss=1 / step, rate=1e-4, memory=1000)

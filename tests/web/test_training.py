@@ -176,6 +176,48 @@ def test_a_training_goes_on_while_the_page_is_closed_is_paused_and_stopped(opens
     expect(page.locator("#train_nothing")).to_be_visible()
 
 
+def test_a_failed_training_goes_on_at_a_lower_learning_rate(
+    opens: Opens, sites: list[TrainingSite], tmp_path: Path
+) -> None:
+    page = opens()
+    page.locator("#train_more summary").click()
+    fill(page, some_pictures(tmp_path / "dogs"), steps=20, sample_every=0, comment="too fast", learning_rate="1e-3")
+    page.click("#train_start")
+    expect(page.locator("#train_failed")).to_contain_text("The loss of step 10 is nan. Take a lower one.")
+    rate, go_on = page.get_by_label("at the learning rate"), page.get_by_role("button", name="Go on")
+    expect(rate).to_have_value("1e-3")
+    rate.fill("quick")
+    go_on.click()
+    expect(page.locator("#train_notices")).to_contain_text("The learning rate cannot be read.")
+    rate.fill("5e-5")
+    go_on.click()
+    expect(page.locator("#train_choice")).to_contain_text("mine (done)", timeout=30_000)
+    expect(page.locator("#train_failed")).to_be_hidden()
+    expect(page.locator("#train_notices")).to_contain_text(
+        "It failed, and was told to go on: The loss of step 10 is nan."
+    )
+    expect(page.locator("#train_notices")).to_contain_text("the learning rate 5e-5 instead of 1e-3")
+    for part in (rate, go_on):
+        expect(part).to_be_hidden()
+    (training,) = sites[0].store.history(None, 10)
+    assert training.run.request.learning_rate == "5e-5"
+
+
+def test_a_training_that_failed_for_another_reason_goes_on_as_it_was(
+    opens: Opens, sites: list[TrainingSite], tmp_path: Path
+) -> None:
+    page = opens()
+    page.locator("#train_more summary").click()
+    fill(page, some_pictures(tmp_path / "dogs"), steps=20, sample_every=0, comment="breaks")
+    page.click("#train_start")
+    expect(page.locator("#train_failed")).to_have_text("The data are wrong.")
+    expect(page.get_by_label("at the learning rate")).to_be_hidden()
+    (training,) = sites[0].store.history(None, 10)
+    (sites[0].trainings.run_folder(training.id).path / "mended").touch()
+    page.get_by_role("button", name="Go on").click()
+    expect(page.locator("#train_choice")).to_contain_text("mine (done)", timeout=30_000)
+
+
 def test_pictures_are_dropped_looked_at_and_captioned(opens: Opens, tmp_path: Path) -> None:
     page = opens()
     page.fill("#train_name", "drops")

@@ -154,8 +154,9 @@ easel.train = (() => {
   }
   function buttons() {
     const over = OVER.includes(now.state), resting = now.live === "paused" || (now.wish === "pause" && now.state === "paused");
-    const shows = { pause: !over && !resting, resume: !over && resting, stop: !over, delete: true, try: now.state === "done" && now.made, again: true };
-    for (const button of byId("actions").children) button.hidden = !shows[button.dataset.ask];
+    const failed = now.state === "failed", slower = failed && now.error?.field === "learning_rate";
+    const shows = { pause: !over && !resting, resume: failed || (!over && resting), slower, stop: !over, delete: true, try: now.state === "done" && now.made, again: true };
+    for (const part of byId("actions").children) part.hidden = !shows[part.dataset.ask ?? part.dataset.part];
     byId("actions").querySelector('[data-ask="delete"]').textContent = over ? "Remove from the list" : "Cancel";
   }
   function addSample({ url, name, step, prompt }) {
@@ -187,6 +188,7 @@ easel.train = (() => {
     byId("notices").replaceChildren();
     byId("failed").hidden = !now.error;
     byId("failed").textContent = now.error?.message ?? "";
+    byId("slower").value = now.request.learning_rate;
     now.samples.forEach(addSample);
     const last = curve.loss.at(-1);
     const words = { queued: "Waiting", running: "Running", paused: "Paused", done: "Done", failed: "Failed", cancelled: "Cancelled" };
@@ -232,10 +234,11 @@ easel.train = (() => {
     if (what === "try") return tryIt();
     if (what === "again") { fill(now.request); return keep(); }
     try {
-      const told = await ask(`api/training/${chosen}${what === "delete" ? "" : `/${what}`}`, { method: what === "delete" ? "DELETE" : "POST" });
+      const body = what === "resume" && now.state === "failed" ? { learning_rate: byId("slower").value.trim() } : undefined;
+      const told = await ask(`api/training/${chosen}${what === "delete" ? "" : `/${what}`}`, { method: what === "delete" ? "DELETE" : "POST", body });
       if (what === "delete" && OVER.includes(now.state)) { chosen = ""; return list(); }
       Object.assign(now, { state: told.state, wish: told.wish });
-      if (["paused", "queued", "cancelled"].includes(told.state)) await list();
+      if (body || ["paused", "queued", "cancelled"].includes(told.state)) await list();
       else byId("words").textContent = { pause: "It pauses at the next step …", stop: "It ends at the next step …", delete: "It is cancelled …" }[what] ?? byId("words").textContent;
     } catch (problem) { notice(problem.message); }
   }
