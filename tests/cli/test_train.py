@@ -151,7 +151,7 @@ def test_kohyas_keys_become_a_request() -> None:
     assert (request.lora_kind, request.rank, request.alpha) == ("LoKr", 8, 4.0)
     assert (request.conv_rank, request.conv_alpha, request.lokr_factor) == (4, 1.0, 8)
     assert (request.learning_rate, request.text_encoder_rate) == ("0.0002", 0.25)
-    assert (request.optimizer, request.schedule, request.warm_up) == ("AdamW8bit", "cosine", 50)
+    assert (request.optimizer, request.schedule, request.warm_up) == ("AdamW8bit", "cosine_with_restarts", 50)
     assert (request.precision, request.min_snr_gamma, request.clip_skip) == ("bf16", 5.0, 2)
     assert (request.shuffle_captions, request.keep_parts, request.seed) == (True, 1, 7)
 
@@ -161,13 +161,13 @@ def test_what_of_a_kohya_toml_is_left_out_is_said_and_its_files_lie_beside_it(
 ) -> None:
     (tmp_path / "prompts.txt").write_text("a dog", encoding="utf-8")
     path = tmp_path / "kohya.toml"
-    said = 'caption_extension = ".cap"\nlr_scheduler = "polynomial"\nlr_scheduler_power = 2\n'
+    said = 'caption_extension = ".cap"\noptimizer_type = "Lion8bit"\n'
     path.write_text(f'train_data_dir = "dogs"\nsample_prompts = "prompts.txt"\n{said}')
     fields = from_toml(path)
     assert (fields["sample_prompts"], Path(fields["data"])) == ("a dog", tmp_path / "dogs")
     assert capsys.readouterr().err == (
         "Left out, as nothing here does it: caption_extension = .cap (.txt and .caption are read); "
-        "lr_scheduler = polynomial (linear is taken).\n"
+        "optimizer_type = Lion8bit (Lion is taken).\n"
     )
 
 
