@@ -14,6 +14,7 @@ from pathlib import Path
 from app.files.run_folder import RunFolder
 from app.files.taking import take_words
 from app.schema.errors import EaselError, TrainingBusy
+from app.training.randomness import make_repeatable
 from app.training.run import BUSY, DONE, FAILED, carry_out, help_out
 from app.training.targets import NO_TARGETS, Targets
 from app.training.together import together
@@ -30,6 +31,7 @@ def main(arguments: list[str], targets: Targets = NO_TARGETS) -> int:
         if len(arguments) == 3:
             print(take_words(RunFolder(Path(arguments[0])), arguments[2]))
             return DONE
+        make_repeatable()
         others = together()
         trainer = partial(train_run, together=others, targets=targets)
         return help_out(Path(arguments[0]), trainer) if others.rank else carry_out(Path(arguments[0]), trainer)
