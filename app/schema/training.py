@@ -88,7 +88,7 @@ class LearningFields(BaseModel):
     text_encoder_rate: Annotated[
         float | None,
         Field(ge=0, le=10),
-        Control("Learning rate of the text encoder", "share of the other's; empty: not trained"),
+        Control("Text encoder's learning rate", "as a share of the U-Net's; empty: not trained"),
     ] = None
     schedule: Annotated[ScheduleName, Control("Learning rate over time")] = "constant"
     schedule_cycles: Annotated[

@@ -115,7 +115,7 @@ def plan_of(
         raise TrainingProblem(
             "There are no pictures of ordinary ones of its kind.",
             field="class_data",
-            hint="Have them drawn, put some into the folder, or take 'prediction', which needs none.",
+            hint="Have them drawn, put some into the folder, or keep its kind by what the untouched model draws.",
         )
     for one in (*material.pictures, *material.held_out):
         read_mask(one)
