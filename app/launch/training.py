@@ -52,13 +52,16 @@ class TrainingPlanner:
         # Late on purpose: the page answers before torch is imported.
         import torch  # noqa: PLC0415
 
-        from app.models import choose_device, outline_checkpoint  # noqa: PLC0415
+        from app.models import choose_device, outline_checkpoint, outline_vae  # noqa: PLC0415
         from app.training import plan  # noqa: PLC0415
+        from app.training.plan import require_vae  # noqa: PLC0415
         from app.training.together import require_cards  # noqa: PLC0415
 
         device = choose_device(run.device or None)
         require_cards(run.request, torch.cuda.device_count() if device.type == "cuda" else 0)
         model = outline_checkpoint(run.checkpoint.path, needs_vae=run.vae is None)
+        if run.vae is not None:
+            require_vae(outline_vae(run.vae.path), model, Path(run.vae.path).name)
         told = plan(run.request, model, device=device, targets=targets_of(self.registry))
         told.room.require(self.folders.data, Path(run.destination).parent)
         return told.facts(free=shutil.disk_usage(self.folders.data).free)

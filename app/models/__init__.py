@@ -16,10 +16,11 @@ from app.models.guidance_scale import USUAL_SCALE, guidance_embedding, takes_gui
 from app.models.loader import load_checkpoint, load_vae
 from app.models.memory import Taken, charged, move, stream, taken
 from app.models.model import LoadedModel, Recommended, TokenVectors, alphas_cumprod, fingerprint
-from app.models.outline import outline_checkpoint
+from app.models.outline import outline_checkpoint, outline_vae
 from app.models.precision import Precision, choose_precision, higher_precision, precision_word
 from app.models.previews import fit_preview, thumbnail
 from app.models.progress import Progress
+from app.models.shapes import VaeShape
 from app.models.single_file import write_single_file
 from app.models.skeletons import Skeletons
 from app.models.survey import Survey, survey_checkpoint, survey_vae
@@ -65,6 +66,7 @@ __all__ = [
     "TokenVectors",
     "Upscaler",
     "Vae",
+    "VaeShape",
     "YuNet",
     "alphas_cumprod",
     "charged",
@@ -90,6 +92,7 @@ __all__ = [
     "merged_tokens",
     "move",
     "outline_checkpoint",
+    "outline_vae",
     "precision_word",
     "seamless",
     "store_in_eight_bits",

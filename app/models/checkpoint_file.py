@@ -80,3 +80,8 @@ def _open(path: Path) -> Weights:
     if not path.is_dir():
         return open_weights(path)
     return open_folder(path) if (path / "model_index.json").is_file() else open_part(path, "vae.")
+
+
+def vae_prefix(file: Weights) -> str:
+    """What the names of its VAE's tensors begin with: a checkpoint's, or nothing."""
+    return "first_stage_model." if "first_stage_model.decoder.conv_in.weight" in file.shapes else ""

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from app.models.architecture import architecture_of, as_in_file, family_of, norm_groups, within
-from app.models.checkpoint_file import Source, open_checkpoint, open_vae
+from app.models.checkpoint_file import Source, open_checkpoint, open_vae, vae_prefix
 from app.models.families import Family, PredictionType
 from app.models.file_facts import read_facts
 from app.models.fill import fill, fill_text_encoder, slots_of, some
@@ -138,7 +138,7 @@ def load_vae(
     """
     skeletons = skeletons or Skeletons()
     file = open_vae(source)
-    prefix = "first_stage_model." if "first_stage_model.decoder.conv_in.weight" in file.shapes else ""
+    prefix = vae_prefix(file)
     facts = read_facts(file.path, file.shapes, file.metadata)
     shape = skeletons.known(
         ("vae", file.identity, prefix), lambda: within(file, "VAE", lambda: vae_shape(below(file.shapes, prefix)))

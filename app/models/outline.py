@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from app.models.architecture import architecture_of, as_in_file, family_of
-from app.models.checkpoint_file import Source, open_checkpoint
+from app.models.architecture import architecture_of, as_in_file, family_of, within
+from app.models.checkpoint_file import Source, open_checkpoint, open_vae, vae_prefix
 from app.models.file_facts import read_facts
 from app.models.model import LoadedModel, Recommended, alphas_cumprod
+from app.models.shapes import VaeShape, below, vae_shape
 from app.models.text_encoder import TextEncoder
 from app.models.text_parts import text_parts
 from app.models.vae import Vae
@@ -49,3 +50,9 @@ def outline_checkpoint(
         metadata=dict(file.metadata),
         architecture=architecture,
     )
+
+
+def outline_vae(source: Source) -> VaeShape:
+    """The architecture of a VAE's file, or of a checkpoint's VAE, from its header alone. Raises as load_vae does."""
+    file = open_vae(source)
+    return within(file, "VAE", lambda: vae_shape(below(file.shapes, vae_prefix(file))))

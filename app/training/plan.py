@@ -15,9 +15,9 @@ from pathlib import Path
 import torch
 
 from app.language import Tokenizer
-from app.models import SDXL_REFINER, LoadedModel
+from app.models import SDXL_REFINER, LoadedModel, VaeShape
 from app.schema.amounts import size_words
-from app.schema.errors import TrainingProblem
+from app.schema.errors import TrainingProblem, UnsupportedModel
 from app.schema.training import TrainingRequest
 from app.schema.training_run import BucketFacts, PlanFacts
 from app.training.data import Material, class_captions, deal_of, read_material, word_of
@@ -143,6 +143,19 @@ def plan_of(
         memory=memory,
         warnings=(*_warnings(request, material, model), *_too_large(memory, device)),
     )
+
+
+def require_vae(shape: VaeShape, model: LoadedModel, name: str) -> None:
+    """Raises UnsupportedModel for a VAE whose latents are of another kind than the model's."""
+    family = model.family
+    if (shape.latent_channels, 2 ** (len(shape.channels) - 1)) != (family.latent_channels, family.pixels_per_latent):
+        raise UnsupportedModel(
+            f"The VAE {name} does not fit the checkpoint: its latents have {shape.latent_channels} channels and "
+            f"{2 ** (len(shape.channels) - 1)} pixels a side, the checkpoint's {family.latent_channels} and "
+            f"{family.pixels_per_latent}.",
+            field="vae",
+            hint="Take 'Automatic', or a VAE of its family.",
+        )
 
 
 def in_steps(request: TrainingRequest, material: Material) -> TrainingRequest:

@@ -18,8 +18,8 @@ from app.files.model_file import Identity
 from app.files.run_folder import RunFolder, Wish
 from app.files.whole_file import write_whole
 from app.language import Tokenizer
-from app.models import LoadedModel, choose_device, is_out_of_memory, load_checkpoint, load_vae
-from app.schema.errors import ModelChanged, ModelNotFound, OutOfMemory, TrainingProblem, UnsupportedModel
+from app.models import LoadedModel, choose_device, is_out_of_memory, load_checkpoint, load_vae, outline_vae
+from app.schema.errors import ModelChanged, ModelNotFound, OutOfMemory, TrainingProblem
 from app.schema.request import FileIdentity, GenerationRequest
 from app.schema.training import TrainingRequest
 from app.schema.training_run import TrainingRun
@@ -27,6 +27,7 @@ from app.training.data import read_material, word_of
 from app.training.drawing import draw_picture
 from app.training.events import Copied, Drifted, Encoded, Event, Noted, Prepared, RolledBack, Stepped, Validated
 from app.training.loop import ALONE
+from app.training.plan import require_vae
 from app.training.precision import autocast_dtype, precision_to_load
 from app.training.sample_prompts import sample_requests
 from app.training.snapshot import Snapshots
@@ -145,10 +146,8 @@ def load_model(run: TrainingRun, device: torch.device | None = None) -> LoadedMo
     model = load_checkpoint(
         run.checkpoint.path, device=device, precision=precision_to_load(run.request, device), vae=vae
     )
-    if vae is not None:
-        wanted = (model.family.latent_channels, model.family.pixels_per_latent)
-        if (vae.module.config.latent_channels, vae.pixels_per_latent) != wanted:
-            raise UnsupportedModel(f"The VAE {vae.name} does not fit {run.checkpoint_name}.", field="vae")
+    if run.vae is not None and vae is not None:
+        require_vae(outline_vae(run.vae.path), model, vae.name)
         vae.scaling_factor = model.family.scaling_factor
     return model
 

@@ -18,7 +18,7 @@ from app.files.run_folder import RunFolder
 from app.launch import training_child
 from app.launch.training import TrainingPlanner, start_child
 from app.launch.workshop import extensions_of
-from app.schema.errors import DiskFull, EaselError, TrainingProblem
+from app.schema.errors import DiskFull, EaselError, TrainingProblem, UnsupportedModel
 from app.schema.request import FileIdentity
 from app.schema.settings import Settings
 from app.schema.training_run import TrainingRun
@@ -58,6 +58,19 @@ def test_a_plan_counts_numbers_bytes_and_free_space_from_the_header_alone(checkp
     whole = planner.plan(run_of(checkpoint, data, "dreambooth"))
     assert whole.file_bytes == checkpoint.stat().st_size
     assert whole.folder_bytes > 9 * 4 * whole.parameters
+
+
+def test_a_vae_of_another_kind_is_told_of_in_the_plan(checkpoint: Path, tmp_path: Path) -> None:
+    coarse = write_tiny_checkpoint(tmp_path / "coarse.safetensors", vae_channels=(32, 32, 32, 32, 32))
+    planner, run = (
+        TrainingPlanner(Folders.of(data_dir=tmp_path)),
+        run_of(checkpoint, draw_pictures(tmp_path / "data", 1)),
+    )
+    own, other = (FileIdentity(path=str(vae), size=1, mtime_ns=1) for vae in (checkpoint, coarse))
+    assert planner.plan(run.model_copy(update={"vae": own})).pictures == 1
+    with pytest.raises(UnsupportedModel, match=r"coarse\.safetensors does not fit.* 16 pixels a side") as caught:
+        planner.plan(run.model_copy(update={"vae": other}))
+    assert caught.value.field == "vae"
 
 
 def emptied(data: Path) -> None:
