@@ -105,11 +105,13 @@ class Case(NamedTuple):
             return asked.named(asked.of(self.stranger, self.method))
         return asked.in_style(self.word)
 
-    def ordinary(self) -> tuple[Asked, ...]:
-        """What must stay as it was: its kind without its word, and unrelated things."""
-        if self.stranger:
-            return (*asked.without_word(self.stranger.kind), *asked.unrelated(self.stranger.kind))
-        return asked.unrelated(None)
+    def of_kind(self) -> tuple[Asked, ...]:
+        """Ordinary ones of its kind, which must stay as they were; none for a style."""
+        return asked.without_word(self.stranger.kind) if self.stranger else ()
+
+    def of_others(self) -> tuple[Asked, ...]:
+        """Unrelated things, which must stay as they were, too."""
+        return asked.unrelated(self.stranger.kind if self.stranger else None)
 
     def other(self) -> tuple[Asked, ...]:
         """The subject's prompts with a word that was not trained."""

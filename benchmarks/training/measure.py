@@ -31,10 +31,11 @@ class Figures:
 
     before, after: of the named prompts' pictures, those that show what was to be learnt. background: of those after,
     the ones with the ground and time that were asked for; None for styles. without_word, other_word: of ordinary ones
-    of its kind and of another word's pictures, those that show it. ordinary: of all ordinary prompts' pictures, before
-    and after, those with the thing, colour, ground and time that were asked for, by the starter's judge. drift: RMSE of
+    of its kind and of another word's pictures, those that show it. kind_right, others_right: of ordinary ones of its
+    kind and of unrelated things, before and after, those with the thing, colour, ground and time that were asked for,
+    by the starter's judge. drift: RMSE of
     levels to the starter's pictures of ordinary prompts. equal: whether all of those are the starter's to the last bit.
-    The last five are None for controls, which are asked about what they were to learn alone.
+    The last six are None for controls, which are asked about what they were to learn alone.
     """
 
     before: float
@@ -43,7 +44,8 @@ class Figures:
     background: float | None
     without_word: float | None
     other_word: float | None
-    ordinary: tuple[float, float] | None
+    kind_right: tuple[float, float] | None
+    others_right: tuple[float, float] | None
     drift: float | None
     equal: bool | None
     steps: int
@@ -138,14 +140,16 @@ class Bench:
             return list(zip(self._base.draw(asked), learnt.draw(asked, case.tag), strict=True))
 
         named = both(case.named())
-        ordinary, other = (both(()), both(())) if case.control else (both(case.ordinary()), both(case.other()))
+        wanted = () if case.control else (*case.of_kind(), *case.of_others())
+        ordinary, other, kinds = both(wanted), both(() if case.control else case.other()), len(case.of_kind())
         return {
             "before": _share(case, [before for before, _ in named]),
             "after": _share(case, [after for _, after in named]),
             "background": _background(case, [after for _, after in named]),
-            "without_word": _share(case, [after for _, after in ordinary[:12]]) if case.stranger and ordinary else None,
+            "without_word": _share(case, [after for _, after in ordinary[:kinds]]) if kinds and ordinary else None,
             "other_word": _share(case, [after for _, after in other]) if other else None,
-            "ordinary": _right(case.ordinary(), ordinary) if case.stranger and ordinary else None,
+            "kind_right": _right(case.of_kind(), ordinary[:kinds]) if kinds and ordinary else None,
+            "others_right": _right(case.of_others(), ordinary[kinds:]) if kinds and ordinary else None,
             "drift": statistics.fmean(rmse(*pair) for pair in ordinary) if ordinary else None,
             "equal": all(one.tobytes() == two.tobytes() for one, two in (*ordinary, *other)) if ordinary else None,
         }

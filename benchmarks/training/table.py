@@ -32,14 +32,14 @@ def learnt(case: Case, one: Figures) -> bool:
 def table(done: Mapping[str, Figures]) -> list[str]:
     """Markdown: a row for each case in its order, those not carried out yet with a dash."""
     rows = [
-        "| case | shows it: before -> after | background | without the word | another word | ordinary ones right "
+        "| case | shows it: before -> after | background | without the word | another word | its kind right | others right "
         "| drift | gate | wanted |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for case in CASES:
         one = done.get(case.key)
         if one is None:
-            rows.append(f"| {case.key} | - | | | | | | | |")
+            rows.append(f"| {case.key} | - | | | | | | | | |")
             continue
         gate = "reached" if learnt(case, one) else "missed"
         cells = [
@@ -48,7 +48,8 @@ def table(done: Mapping[str, Figures]) -> list[str]:
             _percent(one.background),
             _percent(one.without_word),
             _percent(one.other_word),
-            " -> ".join(map(_percent, one.ordinary)) if one.ordinary else "",
+            _both(one.kind_right),
+            _both(one.others_right),
             "" if one.drift is None else "0, equal to the bit" if one.equal else f"{one.drift:.1f}",
             gate,
             "missed" if case.control else "reached",
@@ -70,11 +71,11 @@ def comparisons(done: Mapping[str, Figures]) -> list[str]:
             lines.append(
                 _line(f"{case.key}: drift {ratio:.2f} of that without (at most {MOST_DRIFT})", ratio <= MOST_DRIFT)
             )
-        if one.ordinary is not None and case.variant in PRIORS:
-            before, after = one.ordinary
+        if one.kind_right is not None and case.variant in PRIORS:
+            before, after = one.kind_right
             lines.append(
                 _line(
-                    f"{case.key}: ordinary ones right in {_percent(before)} before and {_percent(after)} after",
+                    f"{case.key}: ordinary ones of its kind right in {_percent(before)} before, {_percent(after)} after",
                     before - after <= MOST_LOST,
                 )
             )
@@ -123,6 +124,10 @@ def sheet(bench: Bench, method: str, done: Mapping[str, Figures]) -> Image.Image
 
 def _line(text: str, holds: bool) -> str:
     return f"- {text}: {'yes' if holds else 'no'}"
+
+
+def _both(shares: tuple[float, float] | None) -> str:
+    return " -> ".join(map(_percent, shares)) if shares else ""
 
 
 def _percent(share: float | None) -> str:
