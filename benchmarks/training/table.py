@@ -32,8 +32,8 @@ def learnt(case: Case, one: Figures) -> bool:
 def table(done: Mapping[str, Figures]) -> list[str]:
     """Markdown: a row for each case in its order, those not carried out yet with a dash."""
     rows = [
-        "| case | shows it: before -> after | background | without the word | another word | its kind right | others right "
-        "| drift | gate | wanted |",
+        "| case | shows it: before -> after | background | without the word | another word | its kind right "
+        "| others right | drift | gate | wanted |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for case in CASES:
@@ -75,7 +75,7 @@ def comparisons(done: Mapping[str, Figures]) -> list[str]:
             before, after = one.kind_right
             lines.append(
                 _line(
-                    f"{case.key}: ordinary ones of its kind right in {_percent(before)} before, {_percent(after)} after",
+                    f"{case.key}: ordinary ones of its kind right: {_percent(before)} -> {_percent(after)}",
                     before - after <= MOST_LOST,
                 )
             )

@@ -85,11 +85,11 @@ def test_drift_is_compared_with_the_same_case_without_prior() -> None:
     done = {"lora/gate/prior": REACHED, "lora/gate/no-prior": replace(REACHED, drift=12.0, other_word=1.0)}
     assert comparisons(done) == [
         "- lora/gate/prior: drift 0.83 of that without (at most 0.75): no",
-        "- lora/gate/prior: ordinary ones of its kind right in 100 % before, 95 % after: yes",
+        "- lora/gate/prior: ordinary ones of its kind right: 100 % -> 95 %: yes",
         "- lora/gate/prior: an untrained word, or none, brings it up in 0 %: yes",
     ]
     forgetful = replace(REACHED, kind_right=(1.0, 0.85))
-    assert "85 % after: no" in comparisons({"lora/gate/prior": forgetful})[0]
+    assert "85 %: no" in comparisons({"lora/gate/prior": forgetful})[0]
     assert comparisons({"textual_inversion/gate/no-prior": replace(REACHED, equal=True)}) == [
         "- textual_inversion/gate/no-prior: prompts without the word equal to the bit: yes"
     ]
