@@ -39,9 +39,15 @@ class DeviceLease:
         self._drawn_at: float | None = None
         self._drawing_since: float | None = None
 
+    def hold(self) -> None:
+        """A training that outlived the program before this one has the device already; before anything is drawn."""
+        with self._lock:
+            self._asked = self._lent = True
+
     def take(self) -> bool:
         """The training asks for the device, again and again until it is True."""
         if self._shared():
+            self.give_back()  # where it was held, before it was known that both can have it
             return True
         with self._lock:
             self._asked = True

@@ -1,6 +1,7 @@
 """TrainingSupervisor: the one thread that starts trainings, follows their logs, and starts again what was killed.
 
-One training at a time. After a restart of the program it takes up the one that runs, alive or not. Imports no torch.
+One training at a time. After a restart of the program it takes up the one that runs, alive or not, and the device with
+it. Imports no torch.
 """
 
 from __future__ import annotations
@@ -72,7 +73,9 @@ class TrainingSupervisor:
         self._thread = threading.Thread(target=self._run, name="trainings", daemon=True)
 
     def start(self) -> None:
-        """Starts the thread."""
+        """Starts the thread. A training that the last program left running has the device when this returns."""
+        if self._store.in_state(("running",)):
+            self._lease.hold()
         self._thread.start()
 
     def wake(self) -> None:
@@ -99,10 +102,11 @@ class TrainingSupervisor:
         """One look; False when there is nothing to do until somebody rings."""
         if self._current is None:
             running = self._store.in_state(("running",))
-            if running:
-                self._take_up(running[0])
-            else:
+            if not running:
                 return self._begin_next()
+            self._take_up(running[0])
+            self._lent = not self._lease.take()
+            self._wake_pictures()  # which were kept from a device that may be one that both can have at once
         assert self._current is not None
         training = self._store.get(self._id)
         alive = self._current.alive  # before the log is read, so that nothing is written in between
@@ -139,7 +143,6 @@ class TrainingSupervisor:
         self._made = training.made is not None
         self._lent = self._begun_to_stop = False
         self._cancelled_at = None
-        self._lease.take()
 
     def _start(self, training: Training) -> None:
         assert self._current is not None
@@ -205,7 +208,10 @@ class TrainingSupervisor:
         logger.warning("The process of training %s was gone at step %d; it goes on", training.id, self._meter.step)
         text = "The training's process was gone; it goes on from its last snapshot."
         self._store.tell(Notice(job=training.id, code="resumed", text=text))
-        self._start(training)
+        if self._lent or not self._lease.take():
+            self._rest(training, "queued")
+        else:
+            self._start(training)
 
     def _rest(self, training: Training, state: str) -> None:
         self._store.rest(training.id, "paused" if state == "paused" else "queued")

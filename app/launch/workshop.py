@@ -122,10 +122,10 @@ def open_workshop(options: LaunchOptions) -> Iterator[Workshop]:
             resolver,
             submitted=HashAhead(library) if not options.no_hashing else lambda resolved: None,
         )
-        worker.start()
-        closing.callback(worker.close)
         trainings, close_trainings = make_trainings(options, folders, library, resolver, bus, worker, lease, registry)
         closing.callback(close_trainings)
+        worker.start()  # only now, since a training that still runs has the device
+        closing.callback(worker.close)
         extras = Extras(jobs, library, blobs, folders, settings, records, registry.choices())
         extras.start()
         closing.callback(extras.close)

@@ -302,6 +302,80 @@ def test_a_training_makes_way_for_a_picture_that_waits_and_goes_on_afterwards(tm
     place.close()
 
 
+class NeverHeld(DeviceLease):
+    """A device that is another's already when a training is taken up."""
+
+    def hold(self) -> None:
+        pass
+
+
+def on_one_device(tmp_path: Path, lease: DeviceLease) -> tuple[TrainingPlace, str]:
+    """A training that was begun on a graphics card, by a server that has ended. lease: of the server that comes."""
+    before = DeviceLease(lambda: False, linger=0.0)
+    place = TrainingPlace(tmp_path, lease=before)
+    id = place.trainings.submit(place.request(steps=100_000, sample_every=0), "local").id
+    place.until(id, before.due)
+    before.granted()
+    place.until(id, lambda: place.step(id) >= 5)
+    place.leave()
+    place.lease = lease
+    return place, id
+
+
+def test_a_training_that_outlived_the_server_has_the_device_before_any_picture_is_drawn(tmp_path: Path) -> None:
+    lease = DeviceLease(lambda: False, patience=0.02, linger=0.05)
+    place, id = on_one_device(tmp_path, lease)
+    place.build()
+    assert not lease.may_draw()
+    place.until(id, lambda: place.state(id) == "queued")
+    assert _ended(place.lives[0])
+    assert lease.may_draw()
+    place.until(id, lease.due)
+    lease.granted()
+    place.until(id, lambda: len(place.lives) == 2)
+    place.close()
+
+
+def test_a_training_that_died_with_the_server_begins_again_with_the_device(tmp_path: Path) -> None:
+    lease = DeviceLease(lambda: False)
+    place, id = on_one_device(tmp_path, lease)
+    place.lives[0].kill()
+    place.build()
+    assert not lease.may_draw()
+    place.until(id, lambda: len(place.lives) == 2)
+    assert not lease.may_draw()
+    place.close()
+
+
+@pytest.mark.parametrize("alive", [True, False])
+def test_a_training_that_cannot_have_the_device_at_once_waits_for_its_turn(alive: bool, tmp_path: Path) -> None:
+    lease = NeverHeld(lambda: False, linger=0.0)
+    place, id = on_one_device(tmp_path, lease)
+    if not alive:
+        place.lives[0].kill()
+    assert lease.may_draw()
+    place.build()
+    place.until(id, lambda: place.state(id) == "queued")
+    assert _ended(place.lives[0])
+    place.until(id, lease.due)
+    assert len(place.lives) == 1
+    lease.granted()
+    place.until(id, lambda: len(place.lives) == 2)
+    assert not lease.may_draw()
+    place.close()
+
+
+def test_where_both_can_have_the_device_pictures_do_not_wait_for_a_training_that_outlived_the_server(
+    tmp_path: Path,
+) -> None:
+    lease = DeviceLease()
+    place, id = on_one_device(tmp_path, lease)
+    place.build()
+    place.until(id, lease.may_draw)
+    assert not _ended(place.lives[0])
+    place.close()
+
+
 def _ended(life: Life) -> bool:
     return life.poll() is not None
 

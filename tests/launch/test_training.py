@@ -15,10 +15,12 @@ from PIL import Image
 from app.files import Folders
 from app.files.model_file import Identity
 from app.files.run_folder import RunFolder
+from app.jobs import TrainingStore
 from app.launch import training_child
 from app.launch.training import TrainingPlanner, start_child
-from app.launch.workshop import extensions_of
+from app.launch.workshop import extensions_of, open_workshop
 from app.schema.errors import DiskFull, EaselError, TrainingProblem, UnsupportedModel
+from app.schema.flags import LaunchOptions
 from app.schema.request import FileIdentity
 from app.schema.settings import Settings
 from app.schema.training_run import TrainingRun
@@ -152,6 +154,34 @@ def test_checkpoints_that_cannot_be_trained_are_told_before(tmp_path: Path) -> N
     ):
         with pytest.raises(EaselError, match=words):
             planner.plan(run_of(path, data))
+
+
+class Busy:
+    """A process that works on and on."""
+
+    pid = 0
+
+    def poll(self) -> int | None:
+        return None
+
+
+def test_a_training_that_still_runs_has_the_device_before_the_worker_of_pictures_begins(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = Folders.of(data_dir=tmp_path / "home")
+    folders.create()
+    store = TrainingStore(folders.state / "jobs.sqlite")
+    store.add("local", run_of(checkpoint, draw_pictures(tmp_path / "data", 1)), "training/one")
+    assert store.begin("one")
+    store.close()
+    may_draw: list[bool] = []
+    monkeypatch.setattr("app.launch.training.DeviceSharing.__call__", lambda self: False)
+    monkeypatch.setattr("app.launch.training.start_child", lambda folder, data: Busy())
+    monkeypatch.setattr("app.launch.workshop.Worker.start", lambda worker: may_draw.append(worker._lease.may_draw()))
+    monkeypatch.setattr("app.launch.workshop.Worker.close", lambda worker: None)
+    with open_workshop(LaunchOptions(data_dir=folders.data)) as workshop:
+        assert workshop.trainings.get("one").state == "running"
+    assert may_draw == [False]
 
 
 def test_a_drive_without_room_is_told_before(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
