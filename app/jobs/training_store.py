@@ -84,11 +84,6 @@ class TrainingStore:
         )
         return [self._training(row) for row in rows]
 
-    def next_queued(self) -> Training | None:
-        """The oldest that is to go on."""
-        queued = self.in_state(("queued",))
-        return queued[0] if queued else None
-
     def begin(self, id: str) -> bool:
         """From queued to running; False when it is no longer queued."""
         with self._change() as change:

@@ -162,7 +162,8 @@ class Trainings:
         return training
 
     def create(self, request: TrainingRequest, owner: str) -> Training:
-        """Stores the making of a file that is not trained yet: an embedding of its initial text, a hypernetwork."""
+        """Stores the making of a file that is not trained yet: an embedding of its initial text, a hypernetwork. It
+        begins at once, beside a training, and on the CPU."""
         run = self.resolve(request).model_copy(update={"untrained": True, "device": "cpu"})
         training = self._store.add(owner, run, f"training/{run.id}-{run.request.name}")
         self._supervisor.wake()

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import torch
 
-from app.models import LoadedModel, Precision
+from app.models import LoadedModel, Precision, survey_checkpoint
 from app.schema.training import TrainingRequest
 
 
@@ -34,6 +34,16 @@ def precision_to_load(request: TrainingRequest, device: torch.device) -> Precisi
     if request.method != "dreambooth":
         return Precision(dtype, dtype, trained)
     return Precision(trained, trained if request.text_encoder_rate else dtype, trained)
+
+
+def precision_as_stored(checkpoint: str) -> Precision:
+    """How `load_checkpoint` takes the least memory on a CPU: weights that stay as they are stay in the file's pages.
+
+    checkpoint: path. Raises as load_checkpoint does.
+    """
+    cpu = torch.device("cpu")
+    ways = [Precision(dtype, dtype, dtype) for dtype in (torch.float32, torch.float16, torch.bfloat16)]
+    return min(ways, key=lambda way: survey_checkpoint(checkpoint, way, cpu, needs_vae=False).memory)
 
 
 @contextmanager

@@ -28,7 +28,7 @@ from app.training.drawing import draw_picture
 from app.training.events import Copied, Drifted, Encoded, Event, Noted, Prepared, RolledBack, Stepped, Validated
 from app.training.loop import ALONE
 from app.training.plan import require_vae
-from app.training.precision import autocast_dtype, precision_to_load
+from app.training.precision import autocast_dtype, precision_as_stored, precision_to_load
 from app.training.sample_prompts import sample_requests
 from app.training.snapshot import Snapshots
 from app.training.targets import NO_TARGETS, Target, Targets, make_target
@@ -143,9 +143,9 @@ def load_model(run: TrainingRun, device: torch.device | None = None) -> LoadedMo
     vae = None
     if run.vae is not None:
         vae = load_vae(run.vae.path, scaling_factor=1.0, device=device)
-    model = load_checkpoint(
-        run.checkpoint.path, device=device, precision=precision_to_load(run.request, device), vae=vae
-    )
+    # Nothing is computed with a model whose file is only created.
+    precision = precision_as_stored(run.checkpoint.path) if run.untrained else precision_to_load(run.request, device)
+    model = load_checkpoint(run.checkpoint.path, device=device, precision=precision, vae=vae)
     if run.vae is not None and vae is not None:
         require_vae(outline_vae(run.vae.path), model, vae.name)
         vae.scaling_factor = model.family.scaling_factor

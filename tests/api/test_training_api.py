@@ -220,6 +220,11 @@ def test_a1111s_clients_create_and_train_embeddings_and_hypernetworks(
     )
     assert made.json() == {"info": "word was created."}
     assert (server.folders.embeddings[0] / "word.safetensors").is_file()
+    running = client.post("/api/training", json=asked(data, name="long", steps=100_000, sample_every=0)).json()["id"]
+    beside = client.post("/sdapi/v1/create/hypernetwork", json={"name": "beside"})
+    assert beside.json() == {"info": "beside was created."}
+    assert client.get(f"/api/training/{running}").json()["state"] in ("queued", "running")
+    client.delete(f"/api/training/{running}")
     again = client.post("/sdapi/v1/create/embedding", json={"name": "word"})
     assert again.status_code == 422
     arguments = {

@@ -199,6 +199,39 @@ def test_a_training_that_is_told_to_rest_and_then_to_stop_makes_its_file(place: 
     assert (training.state, training.made is not None) == ("done", True)
 
 
+def test_a_file_that_is_only_created_waits_for_no_training(place: TrainingPlace) -> None:
+    training = place.begun()
+    waiting = place.trainings.submit(place.request(name="waiting"), "local")
+    created = place.over(place.trainings.create(place.request(name="created", sample_every=0), "local").id)
+    assert (created.state, created.run.device) == ("done", "cpu")
+    assert created.made is not None
+    at = place.step(training.id)
+    place.until(training.id, lambda: place.step(training.id) > at)
+    assert [place.state(one.id) for one in (training, waiting)] == ["running", "queued"]
+
+
+def test_a_file_that_is_only_created_needs_no_device(tmp_path: Path) -> None:
+    lease = DeviceLease(lambda: False)
+    assert lease.may_draw()  # pictures have it
+    place = TrainingPlace(tmp_path, lease=lease)
+    training = place.trainings.submit(place.request(name="waiting"), "local")
+    assert place.over(place.trainings.create(place.request(name="created"), "local").id).state == "done"
+    assert place.state(training.id) == "queued"
+    assert lease.may_draw()
+    place.close()
+
+
+def test_a_creation_that_outlived_the_server_is_taken_up(tmp_path: Path) -> None:
+    place = TrainingPlace(tmp_path)
+    place.supervisor.close()
+    id = place.trainings.create(place.request(name="created"), "local").id
+    assert place.store.begin(id)
+    place.leave()
+    place.build()
+    assert place.over(id).state == "done"
+    place.close()
+
+
 def test_a_cancelled_training_ends_without_a_file_and_can_be_forgotten(place: TrainingPlace) -> None:
     id = place.begun().id
     waiting = place.trainings.submit(place.request(name="waiting"), "local").id
@@ -328,7 +361,7 @@ def test_a_training_that_outlived_the_server_has_the_device_before_any_picture_i
     place.build()
     assert not lease.may_draw()
     place.until(id, lambda: place.state(id) == "queued")
-    assert _ended(place.lives[0])
+    assert place.lives[0].wait(30) is not None
     assert lease.may_draw()
     place.until(id, lease.due)
     lease.granted()
@@ -356,7 +389,7 @@ def test_a_training_that_cannot_have_the_device_at_once_waits_for_its_turn(alive
     assert lease.may_draw()
     place.build()
     place.until(id, lambda: place.state(id) == "queued")
-    assert _ended(place.lives[0])
+    assert place.lives[0].wait(30) is not None
     place.until(id, lease.due)
     assert len(place.lives) == 1
     lease.granted()

@@ -12,12 +12,12 @@ from PIL import Image
 from app.files.hashes import sha256_of
 from app.files.model_file import Identity
 from app.files.run_folder import RunFolder, Wish
-from app.models import LoadedModel
+from app.models import LoadedModel, load_checkpoint
 from app.schema.errors import ModelChanged, OutOfMemory, TrainingProblem
 from app.schema.request import FileIdentity
 from app.schema.training_run import TrainingRun
 from app.training import read_material
-from app.training.trainer import load_model, train_run, with_class_pictures
+from app.training.trainer import load_model, train_run, untrained, with_class_pictures
 from tests.models.checkpoints import write_tiny_checkpoint
 from tests.training.making import SMALL, asked, draw_pictures, tiny
 
@@ -98,7 +98,7 @@ def run_of(checkpoint: Path, sha256: str | None = None, **fields: object) -> Tra
     """fields: of the request."""
     identity = Identity.of(checkpoint)
     file = FileIdentity(path=str(checkpoint), size=identity.size, mtime_ns=identity.mtime_ns, sha256=sha256)
-    request = asked(checkpoint.parent / "data", "lora", **fields)
+    request = asked(checkpoint.parent / "data", **{"method": "lora", **fields})
     return TrainingRun(
         id="one", created=5.0, request=request, checkpoint=file, checkpoint_name="SD1", destination="x", device="cpu"
     )
@@ -118,6 +118,25 @@ def test_a_checkpoint_of_the_same_size_and_another_content_is_refused(tmp_path: 
     for run in (known, unknown):
         with pytest.raises(ModelChanged, match=r"SD1\.safetensors was replaced"):
             load_model(run)
+
+
+@pytest.mark.parametrize("family", ["SD1", "SD2", "SDXL"])
+@pytest.mark.parametrize("method", ["textual_inversion", "hypernetwork"])
+def test_a_file_is_created_from_a_model_that_is_loaded_as_it_is_stored(
+    method: str, family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint = write_tiny_checkpoint(tmp_path / "base.safetensors", family, dtype=torch.float16, **SMALL[family])
+    run = run_of(checkpoint, method=method, initial_text="circle").model_copy(update={"untrained": True})
+    loaded: list[LoadedModel] = []
+    monkeypatch.setattr("app.training.trainer.untrained", lambda *given: loaded.append(given[1]) or untrained(*given))
+    folders = [RunFolder(tmp_path / name) for name in ("run", "other")]
+    for folder in folders:
+        folder.create(run)
+    made = train_run(run, folders[0], lambda kind, **values: None, lambda: "go")
+    assert made is not None
+    assert {weight.dtype for _, weight in loaded[0].weights()} == {torch.float16}
+    other = untrained(run.request, load_checkpoint(checkpoint), folders[1])
+    assert made.read_bytes() == other.read_bytes()
 
 
 @pytest.mark.parametrize(
