@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterable, Set
 from contextlib import suppress
@@ -16,12 +17,14 @@ from typing import Any
 from app.files.hashes import sha256_of
 from app.files.sidecars import PREVIEW_ENDINGS
 from app.files.whole_file import aside_of, cannot_write, flush_folder, write_whole
+from app.schema.errors import TrainingProblem
 from app.schema.training import FIELDS_OF, WatchingFields
 from app.schema.training_run import TrainingRun
 
 _SIDE_BY_SIDE = ("textual_inversion", "hypernetwork")
 """Methods whose previews end in .preview.png, as in A1111: beside embeddings a plain .png would be an embedding."""
 _MOST_NAMES = 1000
+_NAME = re.compile(r"[^\x00-\x1f/\\:*?\"<>|.\s][^\x00-\x1f/\\:*?\"<>|]{0,99}")
 _METHODS = {
     "dreambooth": "DreamBooth",
     "lora": "LoRA",
@@ -46,6 +49,16 @@ _SAID_ELSEWHERE = frozenset(
 elsewhere."""
 _OURS, _PREVIEW = "easel", "preview"
 """What a training wrote into the sidecar, and the preview's hash: what differs from it is the user's and stays."""
+
+
+def require_name(name: str) -> None:
+    """Raises TrainingProblem where a file that comes out of a training cannot be called so."""
+    if not _NAME.fullmatch(name):
+        raise TrainingProblem(
+            "The file that comes out needs a name." if not name else f"'{name[:40]}' cannot be a file's name.",
+            field="name",
+            hint='Up to 100 signs without / \\ : * ? " < > |, not beginning with a dot or a space.',
+        )
 
 
 def placed(made: Path, run: TrainingRun, sample: Path | None, others: Iterable[Path] = ()) -> Path:

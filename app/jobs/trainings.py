@@ -5,7 +5,6 @@ Submits, answers, stops and lets watch; any thread may call. `owner` narrows to 
 
 from __future__ import annotations
 
-import re
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -20,6 +19,7 @@ from app.files.folders import CHECKPOINT, EMBEDDING, HYPERNETWORK, LORA
 from app.files.run_folder import RunFolder
 from app.files.run_log import Entry, read_log
 from app.files.taking import take_step
+from app.files.trained_file import require_name
 from app.jobs.bus import Bus, Told
 from app.jobs.job import new_job_id
 from app.jobs.resolve import Resolver, identity_of
@@ -43,7 +43,6 @@ KINDS = {
 OWN_KINDS = {"lora": LORA, "embedding": EMBEDDING, "hypernetwork": HYPERNETWORK, "checkpoint": CHECKPOINT}
 """Where the files of extensions' methods go, by their entries' word."""
 SUFFIXES = (".safetensors", ".pt", ".ckpt")
-_NAME = re.compile(r"[^\x00-\x1f/\\:*?\"<>|.\s][^\x00-\x1f/\\:*?\"<>|]{0,99}")
 
 
 class Planner(Protocol):
@@ -95,12 +94,7 @@ class Trainings:
         """The request with names made into files. Raises TrainingProblem, ModelNotFound."""
         request = self._located(request)
         name = request.name.strip()
-        if not _NAME.fullmatch(name):
-            raise TrainingProblem(
-                "The file that comes out needs a name." if not name else f"'{name[:40]}' cannot be a file's name.",
-                field="name",
-                hint='Without / \\ : * ? " < > | and not beginning with a dot.',
-            )
+        require_name(name)
         folder = self._folders.of_kind(self._kind(request))[0]
         taken = next((f"{name}{suffix}" for suffix in SUFFIXES if (folder / f"{name}{suffix}").exists()), None)
         if taken and not request.overwrite:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 
+from app.files.trained_file import require_name
 from app.language import Tokenizer
 from app.models import SDXL_REFINER, LoadedModel, VaeShape
 from app.schema.amounts import size_words
@@ -108,7 +109,7 @@ def plan_of(
     request = in_steps(request, material)
     rates = rates_of(request)
     steps = rates[-1].until
-    _require_words(request)
+    require_name(request.name.strip())
     _require_means(request, device)
     sample_requests(request, word_of(request))
     if check_class and request.prior_used == "pictures" and not material.class_pictures:
@@ -179,17 +180,6 @@ def rates_of(request: TrainingRequest) -> tuple[Stretch, ...]:
             hint="Write them like 5e-3:200, 1e-3:500, 1e-5.",
         )
     return rates
-
-
-def _require_words(request: TrainingRequest) -> None:
-    if not request.name.strip():
-        raise TrainingProblem("The file that is to come out has no name.", field="name")
-    if any(sign in request.name for sign in '/\\:*?"<>|') or request.name.startswith("."):
-        raise TrainingProblem(
-            f"'{request.name}' is no name for a file.",
-            field="name",
-            hint='Leave out / \\ : * ? " < > | and a leading dot.',
-        )
 
 
 def _require_means(request: TrainingRequest, device: torch.device | None) -> None:
