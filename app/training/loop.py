@@ -101,8 +101,8 @@ def run(
     """Trains to settings.steps (or to `until`, or until should_stop()), resuming from the newest snapshot.
 
     report(step, loss, rate): after each step; Prodigy's rate is its own times the schedule's. facts: kept in every
-    snapshot. after_step: with weights and averages as
-    they are then, before a snapshot of them is written. rolled_back(step, cause): told where a step is left out.
+    snapshot. after_step: with weights and averages as they are then, before a snapshot of them is written.
+    rolled_back(step, cause): told where a step is left out; a snapshot that no batch gives numbers with goes then.
     together: whom a step's parts are shared with; the first one alone reports, writes and is asked whether to stop.
     Raises TrainingProblem when losses or gradients are no numbers more often than patience allows; snapshots stay.
     """
@@ -114,6 +114,7 @@ def run(
     if leads and settings.patience and state.step == 0 and last > 0:
         snapshots.save(snapshot_of(state, parameters, optimizer, scaler, facts))
     saved, rest = time.monotonic(), settings.every
+    sound, back_at = -1, state.step  # the last step that gave numbers; where the run last went back to
     while state.step < last:
         rate = settings.rate * settings.schedule(state.step)
         for group in optimizer.param_groups:
@@ -123,6 +124,11 @@ def run(
                 loss = _step(lesson, settings, parameters, optimizer, scaler, state.step, together)
             except _NotFinite as problem:
                 cause = f"The {problem.what} of step {state.step + 1} is {problem.value}."
+                if state.skipped and sound < back_at:
+                    # Two batches gave none with these weights: the snapshot is at fault, not a batch.
+                    if leads:
+                        snapshots.drop_after(sound)
+                    together.total(0.0)  # nobody reads before it is gone
                 if len(state.skipped) >= settings.patience:
                     raise TrainingProblem(
                         cause,
@@ -136,7 +142,9 @@ def run(
                 optimizer, scaler = _begin(parameters, settings)
                 state = restored(parameters, optimizer, scaler, snapshots, averaged=settings.average > 0)
                 state.skipped = skipped
+                back_at = state.step
                 continue
+            sound = state.step
             state.step += 1
             _follow(state, parameters, settings)
         else:
@@ -147,7 +155,8 @@ def run(
             after_step(state)
         stopping = bool(together.total(leads and should_stop()))
         began = time.monotonic()
-        if leads and (began - saved >= rest or state.step == last or stopping):
+        due = began - saved >= rest and sound == state.step - 1  # what no batch has tried replaces nothing
+        if leads and (due or state.step == last or stopping):
             snapshots.save(snapshot_of(state, parameters, optimizer, scaler, facts))
             saved = time.monotonic()
             rest = settings.every and max(settings.every, _REST * (saved - began))

@@ -104,6 +104,12 @@ class Snapshots:
             logger.warning("The snapshot %s is damaged and is passed over", folder)
         return None
 
+    def drop_after(self, step: int) -> None:
+        """Removes those of later steps, but never the oldest."""
+        for folder in self._all()[:-1]:
+            if int(folder.name.removeprefix("step-")) > step:
+                shutil.rmtree(folder, ignore_errors=True)
+
     def _all(self) -> list[Path]:
         return sorted((path for path in self._folder.glob("step-*") if path.suffix != ".tmp"), reverse=True)
 

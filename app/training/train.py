@@ -5,7 +5,7 @@ Knows the order of things; the loop, the lesson, the target and the data each do
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from app.training.plan import in_steps, plan_of, rates_of
 from app.training.precision import autocast_dtype, made_ready
 from app.training.schedule import after_warm_up, named_schedule, rate_at
 from app.training.snapshot import Manifest, Snapshots
+from app.training.state import SKIPPED
 from app.training.targets import NO_TARGETS, Target, Targets, make_target
 from app.training.teacher import drawn_by_teacher, lessons_of
 from app.training.texts import Texts
@@ -98,7 +99,7 @@ def _learn(
     should_stop: Callable[[], bool],
     together: Together,
 ) -> Path | None:
-    settings = _settings(this.request, this.target, autocast_dtype(this.request.precision, this.model.device))
+    settings = _settings(this.request, this.target, autocast_dtype(this.request.precision, this.model.device), facts)
     this.begin()
     state = run(
         this.lesson,
@@ -119,7 +120,9 @@ def _learn(
     return this.export(this.folder / OUTBOX / f"{this.request.name}{this.target.suffix}", state)
 
 
-def _settings(request: TrainingRequest, target: Target, autocast: torch.dtype | None) -> LoopSettings:
+def _settings(
+    request: TrainingRequest, target: Target, autocast: torch.dtype | None, facts: Mapping[str, Any]
+) -> LoopSettings:
     rates = rates_of(request)
     steps = rates[-1].until
     warm_up = min(int(request.warm_up * steps if request.warm_up < 1 else request.warm_up), steps - 1)
@@ -139,7 +142,7 @@ def _settings(request: TrainingRequest, target: Target, autocast: torch.dtype | 
         factors=target.rates(),
         warms_up=warm_up > 0,
         half=autocast == torch.float16,
-        patience=PATIENCE,
+        patience=facts["patience"],
     )
 
 
@@ -209,10 +212,14 @@ def _facts(
         "pictures": material.fingerprint,
         "base": model.file.path if model.file is not None else "",
         "threads": torch.get_num_threads(),
+        "patience": PATIENCE,
     }
     if before is None or "request" not in before.facts:
         return facts
     facts["threads"] = before.facts.get("threads", facts["threads"])
+    facts["patience"] = before.facts.get("patience", PATIENCE)
+    if before.facts["request"].get("learning_rate") != request.learning_rate:
+        facts["patience"] = len(before.facts.get(SKIPPED, ())) + PATIENCE  # another rate gets patience of its own
     facts[MEASURED] = before.facts.get(MEASURED, [])
     torch.set_num_threads(facts["threads"])
     changed = [name for name, value in told.items() if before.facts["request"].get(name) != value]

@@ -266,6 +266,23 @@ def test_a_step_without_numbers_is_left_out_and_never_asked_again(tmp_path: Path
     assert torch.equal(again.weights["fast"], lesson.weights["fast"])
 
 
+def test_a_snapshot_of_ruined_weights_is_given_up(tmp_path: Path) -> None:
+    class Steep(Pair):
+        """A rate of 1e38 makes its second step's loss infinite, whichever batch is asked."""
+
+        def loss(self, step: int) -> Tensor:
+            return super().loss(step) * 1e3
+
+    settings = LoopSettings(6, 1e38, constant(6), clip=0.0, optimizer="Lion", betas=None, patience=3, every=0.0)
+    with pytest.raises(TrainingProblem, match=r"is -?inf"):
+        run(Steep(), settings, Snapshots(tmp_path))
+    assert newest(tmp_path).step == 0
+    lesson = Steep()
+    state = run(lesson, replace(settings, rate=0.1), Snapshots(tmp_path))
+    assert (state.step, state.skipped) == (6, ())
+    assert lesson.weights["fast"].tolist() == pytest.approx([-0.6, -0.6])
+
+
 def test_patience_comes_to_an_end(tmp_path: Path) -> None:
     lesson = Pair()
     lesson.spoilt = (2, 3)

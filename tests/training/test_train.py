@@ -213,6 +213,21 @@ def test_the_file_tells_of_its_training(model: LoadedModel, data: Path, tmp_path
     assert str(data.parent) not in json.dumps(facts)
 
 
+def test_another_rate_gets_patience_of_its_own(
+    model: LoadedModel, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loss, spoilt = DiffusionLesson.loss, {1, 3, 5, 7}
+    monkeypatch.setattr(
+        DiffusionLesson, "loss", lambda lesson, step: loss(lesson, step) * (math.nan if step in spoilt else 1)
+    )
+    request = asked(data, "textual_inversion", steps=10)
+    for step in (8, 9):
+        with pytest.raises(TrainingProblem, match=f"The loss of step {step} is nan"):
+            train(request, model, tmp_path)
+        spoilt = {step}
+    assert train(request.model_copy(update={"learning_rate": "1e-5"}), model, tmp_path) is not None
+
+
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_captions_without_the_word_teach_an_embedding_nothing(
     model: LoadedModel, data: Path, tmp_path: Path, precision: str
