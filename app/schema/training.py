@@ -52,7 +52,7 @@ class DataFields(BaseModel):
         str, Control("Pictures of ordinary ones of its kind", "a folder; missing ones are drawn first")
     ] = ""
     class_pictures: Annotated[
-        int, Field(ge=1, le=10_000), Control("How many of those", "prediction draws 16 at most", 1, 500, 1)
+        int, Field(ge=1, le=10_000), Control("How many of those", "prediction draws 24 at most", 1, 500, 1)
     ] = 100
     prior_weight: Annotated[float, Field(ge=0, le=100), Control("Weight of keeping it", "", 0, 2, 0.05)] = 1.0
     width: Annotated[int, Field(ge=32, le=4096), Control("Width", "in pixels", 64, 2048, 8)] = 512

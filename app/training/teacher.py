@@ -22,7 +22,7 @@ from app.training.latents import Cached, LatentStore
 from app.training.lesson import Pictures
 from app.training.targets import Target
 
-MOST_LESSONS = 16
+MOST_LESSONS = 24
 """Latents that are drawn at most; each is asked about anew with other noise at other timesteps."""
 NOTHING_SAID = 0.25
 """Share of the questions without a caption: guidance measures from what the model says to those."""
@@ -45,11 +45,13 @@ def drawn_by_teacher(
     autocast: torch.dtype | None = None,
     report: Callable[[], None] = lambda: None,
 ) -> Pictures:
-    """Latents of the captions in turn, of one size. captions: of ordinary ones, '' among them for anything at all.
+    """Latents of nothing said and of the captions in turn, of one size. captions: of ordinary ones.
 
     report: called after each. The same request gives the same latents. Raises as the engine does.
     """
-    asked = [captions[number % len(captions)] for number in range(lessons_of(request))]
+    named = [caption for caption in captions if caption] or [""]
+    # Every other one shows anything at all: what has nothing to do with the subject is to stay as it is, too.
+    asked = [named[number // 2 % len(named)] if number % 2 else "" for number in range(lessons_of(request))]
     sides = {"height": float(bucket.height), "width": float(bucket.width)}
     numbers = {**sides, "crop_top": 0.0, "crop_left": 0.0, **{f"target_{name}": side for name, side in sides.items()}}
     cached = []

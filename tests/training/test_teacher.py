@@ -75,7 +75,7 @@ def test_what_was_learnt_does_not_show(model: LoadedModel, tmp_path: Path) -> No
 
 def test_a_few_are_enough() -> None:
     request = TrainingRequest(method="dreambooth")
-    assert (request.prior, lessons_of(request)) == ("prediction", 16)
+    assert (request.prior, lessons_of(request)) == ("prediction", 24)
     changed = ({"class_pictures": 4}, {"prior": "none"}, {"prior_weight": 0}, {"method": "textual_inversion"})
     assert [lessons_of(request.model_copy(update=fields)) for fields in changed] == [4, 0, 0, 0]
 
