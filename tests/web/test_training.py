@@ -22,7 +22,7 @@ from tests.api.serving import build_server
 from tests.api.training_site import TrainingSite, add_trainings
 from tests.jobs.fake_engine import FakeEngine
 from tests.jobs.training_place import some_pictures
-from tests.training.lives import start_fake
+from tests.training.lives import start_fake, warm
 from tests.web.conftest import opened, running
 
 pytestmark = pytest.mark.browser
@@ -38,6 +38,7 @@ def sites() -> list[TrainingSite]:
 @pytest.fixture
 def opens(tmp_path: Path, new_context: Callable[..., BrowserContext], sites: list[TrainingSite]) -> Iterator[Opens]:
     """Opens the tab of a server with these rules."""
+    warm()  # what the first training imports is not waited for by a page
     with ExitStack() as closing:
 
         def make(access: Access | None = None, pause: float = 0.002, **targets: TargetEntry) -> Page:
