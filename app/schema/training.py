@@ -37,9 +37,7 @@ class DataFields(BaseModel):
     class_words: Annotated[
         str, Control("What it is", "the ordinary word for its kind, as 'dog'; the trigger is put before it")
     ] = ""
-    fallback_caption: Annotated[
-        str, Control("Caption of pictures without one", "in place of their file names; written as it stands")
-    ] = ""
+    fallback_caption: Annotated[str, Control("Caption of pictures without one", "in place of their file names")] = ""
     template: Annotated[str, Control("Prompt template", "a file with [name] and [filewords], one prompt a line")] = ""
     prior: Annotated[
         Prior,

@@ -114,7 +114,7 @@ def run(
     if leads and settings.patience and state.step == 0 and last > 0:
         snapshots.save(snapshot_of(state, parameters, optimizer, scaler, facts))
     saved, rest = time.monotonic(), settings.every
-    sound, back_at = -1, state.step  # the last step that gave numbers; where the run last went back to
+    sound = back_at = -1  # the last step that gave numbers; where the run last went back to
     while state.step < last:
         rate = settings.rate * settings.schedule(state.step)
         for group in optimizer.param_groups:
@@ -124,7 +124,7 @@ def run(
                 loss = _step(lesson, settings, parameters, optimizer, scaler, state.step, together)
             except _NotFinite as problem:
                 cause = f"The {problem.what} of step {state.step + 1} is {problem.value}."
-                if state.skipped and sound < back_at:
+                if sound < back_at:
                     # Two batches gave none with these weights: the snapshot is at fault, not a batch.
                     if leads:
                         snapshots.drop_after(sound)

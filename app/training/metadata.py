@@ -17,7 +17,7 @@ from app.schema.training import TrainingRequest
 from app.training.data import Bucket, Material
 from app.training.plan import TrainingPlan
 from app.training.precision import autocast_dtype
-from app.training.schedule import read_rates
+from app.training.schedule import read_rates, warm_up_steps
 
 _ARCHITECTURE_ENDS: Mapping[str, str] = {
     "lora": "/lora",
@@ -75,7 +75,7 @@ def _kohya(
         "steps": steps,
         "max_train_steps": plan.steps,
         "lr_scheduler": request.schedule,
-        "lr_warmup_steps": int(request.warm_up * plan.steps if request.warm_up < 1 else request.warm_up),
+        "lr_warmup_steps": warm_up_steps(request.warm_up, plan.steps),
         "mixed_precision": "no" if computed is None else precision_word(computed),
         "v2": second,
         "base_model_version": "sd_v2_v" if second and model.prediction_type == "v" else model.family.lora_version,

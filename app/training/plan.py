@@ -21,7 +21,7 @@ from app.schema.amounts import size_words
 from app.schema.errors import TrainingProblem, UnsupportedModel
 from app.schema.training import TrainingRequest
 from app.schema.training_run import BucketFacts, PlanFacts
-from app.training.data import Material, class_captions, deal_of, read_material, word_of
+from app.training.data import Material, class_captions, deal_of, passed_over, read_material, word_of
 from app.training.latents import read_mask
 from app.training.memory import memory_of, memory_there
 from app.training.optimizers import require_8bit
@@ -260,4 +260,4 @@ def _warnings(request: TrainingRequest, material: Material, model: LoadedModel |
             said.append("Captions that are left out, or whose word is, teach the embedding nothing.")
     if request.flip and any(_SIDES.search(sample.caption) for sample in samples):
         said.append("Captions say 'left' or 'right', and the pictures are mirrored.")
-    return (*said, *material.passed_over)
+    return (*said, *passed_over(Path(request.data).expanduser()))

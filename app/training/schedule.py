@@ -55,13 +55,18 @@ def named_schedule(name: ScheduleName, steps: int, cycles: int = 1, power: float
             return polynomial(steps, power)
 
 
+def warm_up_steps(warm_up: float, steps: int) -> int:
+    """warm_up: steps, or below 1 a share of all. At least one step is left after them."""
+    return min(int(warm_up * steps if warm_up < 1 else warm_up), steps - 1)
+
+
 def after_warm_up(schedule: Schedule, warm_up: int) -> Schedule:
     """Rises linearly to 1 over `warm_up` steps; the schedule begins then, as in kohya's and diffusers' scripts."""
     return lambda step: (step + 1) / warm_up if step < warm_up else schedule(step - warm_up)
 
 
 def with_warm_up(schedule: Schedule, warm_up: int) -> Schedule:
-    """The same, rising linearly over its first `warm_up` steps."""
+    """The same, rising linearly over its first `warm_up` steps: as the starter was trained."""
     return lambda step: schedule(step) * min(1.0, (step + 1) / warm_up) if warm_up else schedule(step)
 
 

@@ -23,7 +23,7 @@ from app.training.loop import ALONE, LoopSettings, run
 from app.training.measures import MEASURED, Measures
 from app.training.plan import in_steps, plan_of, rates_of
 from app.training.precision import autocast_dtype, made_ready
-from app.training.schedule import after_warm_up, named_schedule, rate_at
+from app.training.schedule import after_warm_up, named_schedule, rate_at, warm_up_steps
 from app.training.snapshot import Manifest, Snapshots
 from app.training.state import SKIPPED
 from app.training.targets import NO_TARGETS, Target, Targets, make_target
@@ -125,7 +125,7 @@ def _settings(
 ) -> LoopSettings:
     rates = rates_of(request)
     steps = rates[-1].until
-    warm_up = min(int(request.warm_up * steps if request.warm_up < 1 else request.warm_up), steps - 1)
+    warm_up = warm_up_steps(request.warm_up, steps)
     falls = named_schedule(request.schedule, steps - warm_up, request.schedule_cycles, request.schedule_power)
     shape = after_warm_up(falls, warm_up)
     return LoopSettings(

@@ -167,7 +167,7 @@ def _input(name: str, info: FieldInfo, known: str) -> str:
 
 
 def _limits(info: FieldInfo) -> str:
-    """What the server would refuse is refused in the form already; the sliders' limits are narrower than that."""
+    """A field's own limits, where the input's arrows end; whatever is typed beyond them the server refuses in words."""
     names = {"min": ("ge", "gt"), "max": ("le", "lt")}
     said = [(side, getattr(one, name, None)) for side in names for name in names[side] for one in info.metadata]
     return "".join(f' {side}="{value}"' for side, value in said if value is not None)

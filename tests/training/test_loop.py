@@ -283,6 +283,14 @@ def test_a_snapshot_of_ruined_weights_is_given_up(tmp_path: Path) -> None:
     assert lesson.weights["fast"].tolist() == pytest.approx([-0.6, -0.6])
 
 
+def test_one_bad_batch_after_a_resume_costs_no_snapshot(tmp_path: Path) -> None:
+    lesson, settings = Pair(), LoopSettings(9, 0.1, constant(9), optimizer="Lion", betas=None, patience=2, every=0.0)
+    lesson.spoilt = (2, 5)
+    run(lesson, settings, Snapshots(tmp_path), until=5)
+    run(lesson, settings, Snapshots(tmp_path))
+    assert lesson.asked == [0, 1, 2, 3, 4, 5, 6, 7, 8]
+
+
 def test_patience_comes_to_an_end(tmp_path: Path) -> None:
     lesson = Pair()
     lesson.spoilt = (2, 3)

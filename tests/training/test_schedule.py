@@ -10,7 +10,7 @@ from diffusers.optimization import get_scheduler
 
 from app.schema.errors import TrainingProblem
 from app.training import named_schedule, rate_at, read_rates, with_warm_up
-from app.training.schedule import after_warm_up
+from app.training.schedule import after_warm_up, warm_up_steps
 
 
 @pytest.mark.parametrize(
@@ -34,6 +34,10 @@ def test_a_warm_up_rises_in_even_steps_and_then_leaves_the_schedule_alone() -> N
     linear = named_schedule("linear", 10)
     assert [with_warm_up(linear, 2)(step) for step in (0, 1, 5)] == [0.5, 0.9, 0.5]
     assert [with_warm_up(linear, 0)(step) for step in range(11)] == [linear(step) for step in range(11)]
+
+
+def test_a_warm_up_may_be_a_share_and_leaves_a_step() -> None:
+    assert [warm_up_steps(asked, 200) for asked in (0, 0.1, 1, 50, 500)] == [0, 20, 1, 50, 199]
 
 
 @pytest.mark.parametrize(

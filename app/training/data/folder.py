@@ -104,9 +104,11 @@ def passed_over(folder: Path) -> tuple[str, ...]:
     others = [path.name for place in used for path in place.iterdir() if path.suffix.lower() in _OTHER_PICTURES]
     if others:
         said.append(f"Not used, since only {', '.join(PICTURES)} files are read: {_some(sorted(others))}.")
-    folders = {path.relative_to(folder).parts[0] for path in folder.rglob("*") if path.suffix.lower() in PICTURES}
     unnamed = [
-        name for name in sorted(folders) if (folder / name).is_dir() and folder / name not in used and name != MASKS
+        inner.name
+        for inner in sorted(folder.iterdir())
+        if inner.is_dir() and inner not in used and inner.name != MASKS and not inner.name.startswith(".")
+        if any(path.suffix.lower() in PICTURES for path in inner.rglob("*"))
     ]
     if unnamed:
         said.append(

@@ -17,7 +17,7 @@ from app.schema.training import TrainingRequest
 from app.training.data.batches import Deal
 from app.training.data.buckets import Bucket, Placing, bucket_sizes, place
 from app.training.data.captions import CaptionOptions, Templates
-from app.training.data.folder import PICTURES, Sample, passed_over, read_folder
+from app.training.data.folder import PICTURES, Sample, read_folder
 from app.training.randomness import numpy_generator
 
 _USUAL_STEP = 64
@@ -36,7 +36,7 @@ class Placed:
 @dataclass(frozen=True)
 class Material:
     """pictures: to learn from; held_out: to test on; class_pictures: of ordinary ones. class_missing: how many of
-    those the request wants beyond them. passed_over: what the folder holds besides, in sentences."""
+    those the request wants beyond them."""
 
     pictures: tuple[Placed, ...]
     held_out: tuple[Placed, ...]
@@ -44,7 +44,6 @@ class Material:
     class_missing: int
     options: CaptionOptions
     templates: Templates | None
-    passed_over: tuple[str, ...] = ()
 
     @property
     def fingerprint(self) -> str:
@@ -86,7 +85,6 @@ def read_material(request: TrainingRequest) -> Material:
             drop=request.drop_captions,
         ),
         Templates.read(Path(request.template).expanduser(), name_of(request)) if request.template else None,
-        passed_over(Path(request.data).expanduser()),
     )
 
 
